@@ -1,0 +1,150 @@
+// The packet path (DESIGN 5): open -> look up -> seal, as pure functions on batches that the caller owns. One struct fwd per
+// thread; they share only what a snapshot points to. Nothing here reads a clock, allocates, or does I/O: packets come in by
+// call and go out through a sink, in the buffers that they came in wherever that is possible.
+//
+// Who may go where:
+//   from a link:  own address (or fc00::e while sharing)  -> the tunnel layer (IP in IPv6 from a known tunnel peer) or the TUN
+//                 the mesh FIB says a link                 -> that link, hop limit less one
+//                 a link with `internet`, any other target -> the TUN: the kernel sends it on
+//                 Babel (UDP 6697 to ff02::1:6 or our link-local address) -> punted to control, decrypted
+//                 anything else                            -> ICMP/ICMPv6 unreachable, rate limited, counted
+//   from the TUN: longest match over mesh FIB and tunnel FIB -> a link, or IP-in-IPv6 to a tunnel peer and then a link
+// The place of the end-to-end layer is fwd_tunnel_out()/fwd_tunnel_in(): today RFC 2473 encapsulation, later ESP.
+#ifndef CORE_FWD_FWD_H
+#define CORE_FWD_FWD_H
+
+#include "base/addr.h"
+#include "core/link/keypair.h"
+
+#define FWD_MTU 1420           // inner packet on every link (DESIGN 2)
+#define FWD_TUNNEL_OVERHEAD 40 // one IPv6 header
+#define FWD_NO_LINK UINT16_MAX
+
+// ---- the snapshot: what the packet path knows. Built by control, then immutable; one atomic pointer publishes it. ----
+
+struct fwd_link {                // one per link, at its slot (= the neighbour's small stable port number)
+    bool used;
+    bool internet;               // a stock peer with `internet = yes`
+    uint32_t ifindex;            // send from here; 0: as the routing table says
+    struct bw_endpoint remote;   // port 0: unknown yet
+    struct keypair *tx;          // NULL: no keys (packets are dropped, want_handshake is set)
+    struct link_shared *shared;
+};
+
+enum fwd_target { FWD_TO_LINK, FWD_TO_TUN, FWD_TO_TUNNEL, FWD_UNREACHABLE };
+
+struct fwd_route {
+    struct bw_prefix prefix;
+    enum fwd_target target;
+    uint16_t link;      // FWD_TO_LINK: slot
+    struct bw_addr via; // FWD_TO_TUNNEL: the mesh address of the tunnel's other end
+};
+
+struct fwd_tunnel_shared { // counters of one tunnel peer, shared like link_shared
+    atomic_uint refs;
+    struct bw_mem *mem;
+    atomic_uint_least64_t rx_bytes, tx_bytes, rx_packets, tx_packets; // inner
+    atomic_uint_least64_t last_rx;                                    // bw_time
+};
+struct fwd_tunnel_shared *fwd_tunnel_shared_new(struct bw_mem *mem);
+void fwd_tunnel_shared_unref(struct fwd_tunnel_shared *s);
+
+struct fwd_tunnel {          // a mesh address with which we exchange tunnelled packets
+    struct bw_addr peer;
+    bool is_exit;            // true: our exit (inner destination must be inner4/inner6); false: our client (inner source must be)
+    struct bw_addr inner4, inner6; // leased inner addresses; zero where there is none
+    struct fwd_tunnel_shared *shared;
+};
+
+struct fwd_snapshot;
+
+// What control hands over to build one. Arrays are copied; keypairs and shared counters get a reference each.
+struct fwd_config {
+    struct bw_addr self;              // own mesh address
+    struct bw_addr linklocal;         // own fe80:: address
+    struct bw_addr icmp4_source;      // source of ICMP errors; zero: 192.0.0.8 (RFC 7600 section 4, RFC 9229 section 3)
+    struct bw_addr gateway4, gateway6; // sharing: the exit's own inner addresses; echo requests to them are punted (FWD_PUNT_GATEWAY)
+    bool sharing;                     // we answer for fc00::e
+    bool transit;                     // no: packets from a link leave only to the TUN
+    const struct fwd_link *links;     // by slot
+    unsigned link_count;
+    struct keypair *const *rx_keys;   // every keypair that may receive ...
+    const uint16_t *rx_links;         // ... and the slot of its link
+    unsigned rx_count;
+    const struct fwd_route *mesh;     // the FIB that Babel chose, own exported prefixes (FWD_TO_TUN) included
+    unsigned mesh_count;
+    const struct fwd_route *tun;      // additional routes for packets from the TUN only: leases, default routes
+    unsigned tun_count;
+    const struct fwd_tunnel *tunnels;
+    unsigned tunnel_count;
+    uint8_t hash_key[16];
+};
+// NULL: no memory. Freed with fwd_snapshot_free once no thread uses it; both on the control thread.
+struct fwd_snapshot *fwd_snapshot_new(struct bw_mem *mem, const struct fwd_config *c);
+void fwd_snapshot_free(struct fwd_snapshot *s);
+// Longest match, as the packet path does it; NULL: no route. For tests, views and the simulator.
+const struct fwd_route *fwd_lookup(const struct fwd_snapshot *s, const struct bw_addr *dst, bool from_tun);
+
+// ---- packets in and out ----
+
+// A train: datagrams of `seg` bytes each (the last may be shorter) back to back, all from or to one endpoint: what UDP_GRO
+// delivers and UDP_SEGMENT takes. seg == len: a single datagram.
+struct fwd_train {
+    uint8_t *data;
+    uint32_t len;
+    uint16_t seg;
+    uint32_t ifindex; // where it came in, or shall go out (0: any)
+    struct bw_endpoint remote;
+};
+
+enum fwd_punt_kind {
+    FWD_PUNT_HANDSHAKE, // a datagram that is not type 4: handshake, cookie or beacon; link = FWD_NO_LINK
+    FWD_PUNT_BABEL,     // decrypted: UDP payload of a Babel packet; source address in inner_src
+    FWD_PUNT_ROAM,      // an authentic message came from another endpoint than the link's: train has it
+    FWD_PUNT_CONFIRM,   // first message under a keypair that was not confirmed yet: local_index tells which
+    FWD_PUNT_GATEWAY,   // sharing: an inner packet of a client to gateway4/6; tunnel peer in inner_src
+    FWD_PUNT_TUNNEL_ECHO, // using an exit: an inner ICMP echo reply or unreachable from the exit's gateway to our inner address
+};
+struct fwd_punt {
+    enum fwd_punt_kind kind;
+    uint16_t link;
+    uint32_t local_index;
+    struct bw_addr inner_src, inner_dst;
+    struct bw_endpoint remote;
+    uint32_t ifindex;
+    const uint8_t *data; // valid during the call only
+    uint32_t len;
+};
+
+// Where packets go. Called while a batch is processed, at the latest before the call returns; buffers are valid only during
+// the call. `tun` frames begin with struct virtio_net_hdr (10 bytes, little endian, see fwd/vnet.h).
+struct fwd_sink {
+    void *ctx;
+    void (*wire)(void *ctx, const struct fwd_train *t);
+    void (*tun)(void *ctx, const uint8_t *frame, size_t n);
+    void (*punt)(void *ctx, const struct fwd_punt *p);
+};
+
+enum fwd_drop { // why a packet went nowhere: one counter each
+    FWD_DROP_SHORT, FWD_DROP_TYPE, FWD_DROP_INDEX, FWD_DROP_AUTH, FWD_DROP_REPLAY, FWD_DROP_OLD_KEYS, FWD_DROP_NO_KEYS,
+    FWD_DROP_MALFORMED, FWD_DROP_MARTIAN, FWD_DROP_NO_ROUTE, FWD_DROP_HOP_LIMIT, FWD_DROP_TOO_BIG, FWD_DROP_NO_TRANSIT,
+    FWD_DROP_TUNNEL_PEER, FWD_DROP_TUNNEL_SOURCE, FWD_DROP_LINKLOCAL, FWD_DROP_LOOP, FWD_DROP_COUNT
+};
+const char *fwd_drop_name(enum fwd_drop d); // "short", "no_route", ... : the label in /metrics
+
+struct fwd; // one thread's packet path: scratch buffers, drop counters, ICMP rate limits
+
+size_t fwd_size(void);                                             // bytes for fwd_init; ~256 KiB at most
+struct fwd *fwd_init(void *memory, unsigned thread, const struct fwd_sink *sink); // memory: fwd_size() bytes, 64-byte aligned
+// A batch of trains from the network. Data is modified. Buffers need FWD_TAILROOM bytes behind each train.
+#define FWD_TAILROOM 64
+void fwd_from_wire(struct fwd *f, const struct fwd_snapshot *s, struct fwd_train *in, unsigned n, bw_time now);
+// One frame from the TUN: virtio_net_hdr and an IP packet, possibly a TSO/USO super-frame or with a checksum to complete.
+void fwd_from_tun(struct fwd *f, const struct fwd_snapshot *s, const uint8_t *frame, size_t n, bw_time now);
+// One whole IP packet made by control (Babel, ICMP, heartbeat): sent over the link `slot`, no lookup.
+int fwd_to_link(struct fwd *f, const struct fwd_snapshot *s, uint16_t slot, const uint8_t *packet, size_t n, bw_time now) BW_NODISCARD;
+// One inner IP packet made by control, to a tunnel peer (gateway answers, heartbeats).
+int fwd_to_tunnel(struct fwd *f, const struct fwd_snapshot *s, const struct bw_addr *peer, const uint8_t *packet, size_t n, bw_time now) BW_NODISCARD;
+uint64_t fwd_drops(const struct fwd *f, enum fwd_drop d); // may be read from another thread
+
+#endif
