@@ -32,7 +32,7 @@ void bw_sign_sk_to_x25519(uint8_t out[BW_KEY_LEN], const uint8_t sk[BW_SIGN_SK_L
 
 // ---- hashes ----
 void bw_sha512(uint8_t out[64], const void *p, size_t n);
-// BLAKE2s (RFC 7693), 1..32 bytes out, key may be NULL (0..32 bytes). Two inputs are hashed as one; either may be empty.
+// BLAKE2s (RFC 7693): with a key (1..32 bytes) 1..32 bytes out, without one always 32. Two inputs are hashed as one; either may be empty.
 void bw_blake2s(uint8_t *out, size_t out_len, const void *key, size_t key_len, const void *a, size_t a_len, const void *b, size_t b_len);
 void bw_hmac_blake2s(uint8_t out[BW_HASH_LEN], const void *key, size_t key_len, const void *p, size_t n); // HMAC, RFC 2104
 
@@ -42,7 +42,7 @@ int bw_chacha20poly1305_open(uint8_t *out, const void *in, size_t n, const void 
 int bw_xchacha20poly1305_seal(uint8_t *out, const void *in, size_t n, const void *ad, size_t ad_len, const uint8_t nonce[24], const uint8_t key[32]) BW_NODISCARD;
 int bw_xchacha20poly1305_open(uint8_t *out, const void *in, size_t n, const void *ad, size_t ad_len, const uint8_t nonce[24], const uint8_t key[32]) BW_NODISCARD;
 
-// ---- AEAD, keyed context for the packet path. One direction, one thread at a time. ----
+// ---- AEAD, keyed context for the packet path. One direction, one thread at a time; no allocation per packet. ----
 enum bw_cipher { BW_CHACHA20_POLY1305, BW_AES_256_GCM };
 struct bw_aead;
 struct bw_aead *bw_aead_new(enum bw_cipher cipher, const uint8_t key[32], bool seal); // NULL: no memory

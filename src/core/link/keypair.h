@@ -18,6 +18,8 @@
 #define WG_REJECT_AFTER_MESSAGES (UINT64_MAX - (1ull << 13))
 #define WG_REKEY_AFTER_TIME (120 * BW_S)
 #define WG_REJECT_AFTER_TIME (180 * BW_S)
+#define WG_REKEY_TIMEOUT (5 * BW_S)
+#define WG_KEEPALIVE_TIMEOUT (10 * BW_S)
 
 struct link_shared;
 
@@ -26,8 +28,8 @@ struct keypair {
     uint32_t local_index;  // what the peer writes into its data messages
     uint32_t remote_index; // what we write into ours
     bool initiator;        // we made the handshake's first message
-    atomic_bool confirmed; // a responder may send only once the initiator has (paper, section 5.4.3)
-    bw_time born;
+    atomic_bool confirmed; // a responder may send only once the initiator has (paper, section 5.4.3); set by linkset_confirm
+    bw_time born;          // when the handshake was done; control's clock, older than any packet's
     atomic_uint_least64_t tx_counter; // next nonce
     struct replay replay;
     unsigned threads;
@@ -36,7 +38,9 @@ struct keypair {
     struct bw_aead *seal[KEYPAIR_THREADS_MAX], *open[KEYPAIR_THREADS_MAX]; // one context per thread
 };
 
-// What packet path and control path tell each other about a link without waiting: all atomic, relaxed.
+// What packet path and control path tell each other about a link without waiting: all atomic, relaxed. keypair_seal and
+// keypair_open keep every field below; nobody else has to (only want_handshake is also set by whoever finds no keys at all).
+// Bytes are padded inner bytes, so that both ends of a link count the same. Times are never 0 once set.
 struct link_shared {
     atomic_uint refs;
     struct bw_mem *mem;
@@ -47,6 +51,7 @@ struct link_shared {
     atomic_uint_least64_t last_tx;      // bw_time of the last data message sent, keepalives included
     atomic_uint_least64_t last_tx_data; // ... with a payload
     atomic_uint_least64_t first_tx_unanswered; // bw_time of the first payload sent since the last authentic message came in; 0: none
+    atomic_uint_least64_t first_rx_unanswered; // bw_time of the first payload received since the last message went out; 0: none
     atomic_bool want_handshake;                // the packet path met missing or worn-out keys
 };
 
@@ -65,7 +70,7 @@ void keypair_unref(struct keypair *k); // the last one wipes and frees; control 
 #define WG_DATA_OVERHEAD 32
 
 // Seals the inner packet at buf + 16 (n bytes; 0 makes a keepalive) in place, padding it with zeros to a multiple of 16 but
-// never past pad_limit, and writes header and tag around it: buf must have room for 16 + padded + 16. Returns the message's
+// never past pad_limit (n itself if that is larger), and writes header and tag around it: buf must have room for 16 + padded + 16. Returns the message's
 // length, BW_ERR_REPLAY when the keys are used up (counter) and BW_ERR_AGAIN when too old or not yet confirmed.
 int keypair_seal(struct keypair *k, unsigned thread, uint8_t *buf, size_t n, size_t pad_limit, bw_time now) BW_NODISCARD;
 // Opens a whole type-4 message of n bytes in place. Returns the padded inner length (0: keepalive) at buf + 16, or

@@ -1,0 +1,184 @@
+#include "core/link/keypair.h"
+
+#include <string.h>
+
+#include "base/cursor.h"
+
+#define RELAXED memory_order_relaxed
+#define TYPE_DATA 4
+
+struct link_shared *link_shared_new(struct bw_mem *mem)
+{
+    struct link_shared *s = bw_alloc(mem, sizeof *s);
+    if (!s) return NULL;
+    s->mem = mem;
+    atomic_init(&s->refs, 1);
+    return s;
+}
+
+void link_shared_ref(struct link_shared *s)
+{
+    atomic_fetch_add_explicit(&s->refs, 1, RELAXED);
+}
+
+void link_shared_unref(struct link_shared *s)
+{
+    if (s && atomic_fetch_sub_explicit(&s->refs, 1, memory_order_acq_rel) == 1) bw_free(s->mem, s, sizeof *s);
+}
+
+static void destroy(struct keypair *k)
+{
+    for (unsigned i = 0; i < k->threads; i++) {
+        bw_aead_free(k->seal[i]);
+        bw_aead_free(k->open[i]);
+    }
+    link_shared_unref(k->shared);
+    bw_free(k->mem, k, sizeof *k);
+}
+
+struct keypair *keypair_new(struct bw_mem *mem, unsigned threads, const uint8_t send_key[32], const uint8_t recv_key[32],
+                            bool initiator, uint32_t local_index, uint32_t remote_index, struct link_shared *shared,
+                            bw_time now)
+{
+    BW_ASSERT(threads >= 1 && threads <= KEYPAIR_THREADS_MAX);
+    struct keypair *k = bw_alloc(mem, sizeof *k);
+    if (!k) return NULL;
+    k->mem = mem;
+    k->threads = threads;
+    k->shared = shared;
+    link_shared_ref(shared);
+    k->local_index = local_index;
+    k->remote_index = remote_index;
+    k->initiator = initiator;
+    k->born = now;
+    atomic_init(&k->refs, 1);
+    atomic_init(&k->confirmed, initiator);
+    atomic_init(&k->tx_counter, 0);
+    replay_init(&k->replay);
+    for (unsigned i = 0; i < threads; i++) {
+        k->seal[i] = bw_aead_new(BW_CHACHA20_POLY1305, send_key, true);
+        k->open[i] = bw_aead_new(BW_CHACHA20_POLY1305, recv_key, false);
+        if (!k->seal[i] || !k->open[i]) {
+            destroy(k);
+            return NULL;
+        }
+    }
+    return k;
+}
+
+void keypair_ref(struct keypair *k)
+{
+    atomic_fetch_add_explicit(&k->refs, 1, RELAXED);
+}
+
+void keypair_unref(struct keypair *k)
+{
+    if (k && atomic_fetch_sub_explicit(&k->refs, 1, memory_order_acq_rel) == 1) destroy(k);
+}
+
+static void store_if_zero(atomic_uint_least64_t *to, bw_time now)
+{
+    uint64_t zero = 0;
+    if (!atomic_load_explicit(to, RELAXED)) atomic_compare_exchange_strong_explicit(to, &zero, now, RELAXED, RELAXED);
+}
+
+// Writes only what differs: most packets find these words as they should be, and a clean cache line stays shared.
+static void store_if_other(atomic_uint_least64_t *to, uint64_t v)
+{
+    if (atomic_load_explicit(to, RELAXED) != v) atomic_store_explicit(to, v, RELAXED);
+}
+
+static void want_handshake(struct link_shared *s)
+{
+    if (!atomic_load_explicit(&s->want_handshake, RELAXED)) atomic_store_explicit(&s->want_handshake, true, RELAXED);
+}
+
+static bw_time age(const struct keypair *k, bw_time now)
+{
+    return now > k->born ? now - k->born : 0; // a worker's clock reading may be older than the keys
+}
+
+static void note_sent(const struct keypair *k, size_t padded, uint64_t counter, bw_time now)
+{
+    struct link_shared *s = k->shared;
+    if (!now) now = 1;
+    store_if_other(&s->last_tx, now);
+    store_if_other(&s->first_rx_unanswered, 0);
+    if (padded) {
+        atomic_fetch_add_explicit(&s->tx_bytes, padded, RELAXED);
+        atomic_fetch_add_explicit(&s->tx_packets, 1, RELAXED);
+        store_if_other(&s->last_tx_data, now);
+        store_if_zero(&s->first_tx_unanswered, now);
+    }
+    // Paper, section 6.2: after REKEY_AFTER_MESSAGES either side, after REKEY_AFTER_TIME only the initiator.
+    if (counter >= WG_REKEY_AFTER_MESSAGES || (k->initiator && age(k, now) >= WG_REKEY_AFTER_TIME)) want_handshake(s);
+}
+
+static void note_received(const struct keypair *k, size_t padded, bw_time now)
+{
+    struct link_shared *s = k->shared;
+    if (!now) now = 1;
+    store_if_other(&s->last_rx, now);
+    store_if_other(&s->first_tx_unanswered, 0);
+    if (padded) {
+        atomic_fetch_add_explicit(&s->rx_bytes, padded, RELAXED);
+        atomic_fetch_add_explicit(&s->rx_packets, 1, RELAXED);
+        store_if_other(&s->last_rx_data, now);
+        store_if_zero(&s->first_rx_unanswered, now);
+    }
+    // Paper, section 6.2: an initiator that only receives renews before the keys run out.
+    if (k->initiator && age(k, now) >= WG_REJECT_AFTER_TIME - WG_KEEPALIVE_TIMEOUT - WG_REKEY_TIMEOUT) want_handshake(s);
+}
+
+static void make_nonce(uint8_t nonce[12], uint64_t counter)
+{
+    struct bw_wr w = bw_wr(nonce, 12);
+    bw_wr_zero(&w, 4);
+    bw_wr_le64(&w, counter);
+}
+
+int keypair_seal(struct keypair *k, unsigned thread, uint8_t *buf, size_t n, size_t pad_limit, bw_time now)
+{
+    BW_ASSERT(thread < k->threads);
+    if (age(k, now) >= WG_REJECT_AFTER_TIME || !atomic_load_explicit(&k->confirmed, RELAXED)) {
+        want_handshake(k->shared);
+        return BW_ERR_AGAIN;
+    }
+    uint64_t counter = atomic_fetch_add_explicit(&k->tx_counter, 1, RELAXED);
+    if (counter >= WG_REJECT_AFTER_MESSAGES) {
+        atomic_store_explicit(&k->tx_counter, WG_REJECT_AFTER_MESSAGES, RELAXED); // it must not wrap
+        want_handshake(k->shared);
+        return BW_ERR_REPLAY;
+    }
+    size_t padded = (n + 15) / 16 * 16;
+    if (padded > pad_limit) padded = n > pad_limit ? n : pad_limit;
+    memset(buf + WG_DATA_HEADER + n, 0, padded - n);
+    struct bw_wr w = bw_wr(buf, WG_DATA_HEADER);
+    bw_wr_le32(&w, TYPE_DATA);
+    bw_wr_le32(&w, k->remote_index);
+    bw_wr_le64(&w, counter);
+    uint8_t nonce[12];
+    make_nonce(nonce, counter);
+    int err = bw_aead_seal(k->seal[thread], buf + WG_DATA_HEADER, buf + WG_DATA_HEADER, padded, NULL, 0, nonce);
+    if (err) return err;
+    note_sent(k, padded, counter, now);
+    return (int)(padded + WG_DATA_OVERHEAD);
+}
+
+int keypair_open(struct keypair *k, unsigned thread, uint8_t *buf, size_t n, bw_time now)
+{
+    BW_ASSERT(thread < k->threads);
+    if (n < WG_DATA_OVERHEAD) return BW_ERR_SHORT;
+    if (age(k, now) >= WG_REJECT_AFTER_TIME) return BW_ERR_AGAIN;
+    struct bw_rd r = bw_rd(buf + 8, 8);
+    uint64_t counter = bw_rd_le64(&r);
+    if (counter >= WG_REJECT_AFTER_MESSAGES) return BW_ERR_REPLAY;
+    uint8_t nonce[12];
+    make_nonce(nonce, counter);
+    uint8_t *body = buf + WG_DATA_HEADER;
+    int err = bw_aead_open(k->open[thread], body, body, n - WG_DATA_HEADER, NULL, 0, nonce);
+    if (err) return err;
+    if (!replay_accept(&k->replay, counter)) return BW_ERR_REPLAY;
+    note_received(k, n - WG_DATA_OVERHEAD, now);
+    return (int)(n - WG_DATA_OVERHEAD);
+}
