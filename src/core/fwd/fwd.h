@@ -63,7 +63,9 @@ struct fwd_config {
     struct bw_addr self;              // own mesh address
     struct bw_addr linklocal;         // own fe80:: address
     struct bw_addr icmp4_source;      // source of ICMP errors; zero: 192.0.0.8 (RFC 7600 section 4, RFC 9229 section 3)
-    struct bw_addr gateway4, gateway6; // sharing: the exit's own inner addresses; echo requests to them are punted (FWD_PUNT_GATEWAY)
+    // Sharing: our own inner addresses as an exit; what clients send to them is punted (FWD_PUNT_GATEWAY). Else: the inner
+    // addresses of our exit's gateway, from which FWD_PUNT_TUNNEL_ECHO must come; zero: from anywhere inside the tunnel.
+    struct bw_addr gateway4, gateway6;
     bool sharing;                     // we answer for fc00::e
     bool transit;                     // no: packets from a link leave only to the TUN
     const struct fwd_link *links;     // by slot
@@ -82,10 +84,17 @@ struct fwd_config {
 // NULL: no memory. Freed with fwd_snapshot_free once no thread uses it; both on the control thread.
 struct fwd_snapshot *fwd_snapshot_new(struct bw_mem *mem, const struct fwd_config *c);
 void fwd_snapshot_free(struct fwd_snapshot *s);
-// Longest match, as the packet path does it; NULL: no route. For tests, views and the simulator.
+// Longest match, as the packet path does it; NULL: no route. From the TUN: over both tables, `tun` wins if both are as long.
+// Of two routes with one prefix in one table the later counts. For tests, views and the simulator.
 const struct fwd_route *fwd_lookup(const struct fwd_snapshot *s, const struct bw_addr *dst, bool from_tun);
 
 // ---- packets in and out ----
+
+// A part of something that is gathered on its way out; laid out like struct iovec.
+struct fwd_piece {
+    const void *base;
+    size_t len;
+};
 
 // A train: datagrams of `seg` bytes each (the last may be shorter) back to back, all from or to one endpoint: what UDP_GRO
 // delivers and UDP_SEGMENT takes. seg == len: a single datagram.
@@ -100,11 +109,15 @@ struct fwd_train {
 enum fwd_punt_kind {
     FWD_PUNT_HANDSHAKE, // a datagram that is not type 4: handshake, cookie or beacon; link = FWD_NO_LINK
     FWD_PUNT_BABEL,     // decrypted: UDP payload of a Babel packet; source address in inner_src
-    FWD_PUNT_ROAM,      // an authentic message came from another endpoint than the link's: train has it
-    FWD_PUNT_CONFIRM,   // first message under a keypair that was not confirmed yet: local_index tells which
+    FWD_PUNT_ROAM,      // an authentic message came from another endpoint than the link's: remote, ifindex and local_index
+                        // tell; repeated (once a train) until a snapshot agrees
+    FWD_PUNT_CONFIRM,   // first message under a keypair that was not confirmed yet: local_index tells which; repeated (once a
+                        // train) until control sets keypair.confirmed
     FWD_PUNT_GATEWAY,   // sharing: an inner packet of a client to gateway4/6; tunnel peer in inner_src
-    FWD_PUNT_TUNNEL_ECHO, // using an exit: an inner ICMP echo reply or unreachable from the exit's gateway to our inner address
+    FWD_PUNT_TUNNEL_ECHO, // using an exit: an inner ICMP echo reply or unreachable to our inner address whose echo's
+                          // identifier is FWD_TUNNEL_ECHO_ID; tunnel peer in inner_src. Not written to the TUN.
 };
+#define FWD_TUNNEL_ECHO_ID 0x4870
 struct fwd_punt {
     enum fwd_punt_kind kind;
     uint16_t link;
@@ -116,34 +129,44 @@ struct fwd_punt {
     uint32_t len;
 };
 
-// Where packets go. Called while a batch is processed, at the latest before the call returns; buffers are valid only during
-// the call. `tun` frames begin with struct virtio_net_hdr (10 bytes, little endian, see fwd/vnet.h).
+// Where packets go. Called while a batch is processed, at the latest from fwd_flush; buffers are valid only during the
+// call. A `tun` frame is the concatenation of its pieces (at most FWD_PIECES_MAX): struct virtio_net_hdr (10 bytes, little
+// endian, see fwd/vnet.h) and one IP packet, which may be a super-frame of up to 64 KiB.
+#define FWD_PIECES_MAX 65
 struct fwd_sink {
     void *ctx;
     void (*wire)(void *ctx, const struct fwd_train *t);
-    void (*tun)(void *ctx, const uint8_t *frame, size_t n);
+    void (*tun)(void *ctx, const struct fwd_piece *pieces, unsigned count);
     void (*punt)(void *ctx, const struct fwd_punt *p);
 };
 
 enum fwd_drop { // why a packet went nowhere: one counter each
     FWD_DROP_SHORT, FWD_DROP_TYPE, FWD_DROP_INDEX, FWD_DROP_AUTH, FWD_DROP_REPLAY, FWD_DROP_OLD_KEYS, FWD_DROP_NO_KEYS,
     FWD_DROP_MALFORMED, FWD_DROP_MARTIAN, FWD_DROP_NO_ROUTE, FWD_DROP_HOP_LIMIT, FWD_DROP_TOO_BIG, FWD_DROP_NO_TRANSIT,
-    FWD_DROP_TUNNEL_PEER, FWD_DROP_TUNNEL_SOURCE, FWD_DROP_LINKLOCAL, FWD_DROP_LOOP, FWD_DROP_COUNT
+    FWD_DROP_TUNNEL_PEER, FWD_DROP_TUNNEL_SOURCE, FWD_DROP_LINKLOCAL, FWD_DROP_LOOP, FWD_DROP_CONGESTED, FWD_DROP_COUNT
 };
 const char *fwd_drop_name(enum fwd_drop d); // "short", "no_route", ... : the label in /metrics
 
 struct fwd; // one thread's packet path: scratch buffers, drop counters, ICMP rate limits
 
-size_t fwd_size(void);                                             // bytes for fwd_init; ~256 KiB at most
+size_t fwd_size(void); // bytes for fwd_init; under 128 KiB, touched only as far as it is used
 struct fwd *fwd_init(void *memory, unsigned thread, const struct fwd_sink *sink); // memory: fwd_size() bytes, 64-byte aligned
-// A batch of trains from the network. Data is modified. Buffers need FWD_TAILROOM bytes behind each train.
-#define FWD_TAILROOM 64
+// The kernel behind `tun` takes UDP super-frames (USO, Linux 6.2 and later); off until said.
+void fwd_set_uso(struct fwd *f, bool on);
+
+// A batch of trains from the network; everything that comes of it has left through the sink when this returns. Data is
+// modified; nothing is read or written outside of data[0..len).
 void fwd_from_wire(struct fwd *f, const struct fwd_snapshot *s, struct fwd_train *in, unsigned n, bw_time now);
 // One frame from the TUN: virtio_net_hdr and an IP packet, possibly a TSO/USO super-frame or with a checksum to complete.
+// Packets may wait in an unfinished train: after the last frame of a batch, and before the snapshot is given up, comes
+// fwd_flush. (Frames of the same link and size join into one train that way.)
 void fwd_from_tun(struct fwd *f, const struct fwd_snapshot *s, const uint8_t *frame, size_t n, bw_time now);
-// One whole IP packet made by control (Babel, ICMP, heartbeat): sent over the link `slot`, no lookup.
+void fwd_flush(struct fwd *f, bw_time now);
+// One whole IP packet made by control (Babel, ICMP): sent over the link `slot` at once, no lookup; n == 0 makes a keepalive.
+// BW_ERR_NOTFOUND: no such link, or its endpoint is unknown; BW_ERR_AGAIN: no usable keys; BW_ERR_RANGE: longer than FWD_MTU.
 int fwd_to_link(struct fwd *f, const struct fwd_snapshot *s, uint16_t slot, const uint8_t *packet, size_t n, bw_time now) BW_NODISCARD;
-// One inner IP packet made by control, to a tunnel peer (gateway answers, heartbeats).
+// One inner IP packet made by control, to a tunnel peer (gateway answers, heartbeats), up to FWD_MTU - FWD_TUNNEL_OVERHEAD
+// bytes. Errors as above; BW_ERR_NOTFOUND also when the mesh has no route to the peer.
 int fwd_to_tunnel(struct fwd *f, const struct fwd_snapshot *s, const struct bw_addr *peer, const uint8_t *packet, size_t n, bw_time now) BW_NODISCARD;
 uint64_t fwd_drops(const struct fwd *f, enum fwd_drop d); // may be read from another thread
 
