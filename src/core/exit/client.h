@@ -1,0 +1,106 @@
+// The client's side: when to use an exit, which one, and when to leave it. A state machine: time and events in, effects and a
+// deadline out (docs/spec/exit.md, section 6).
+//
+// Up to two leases are held: the active one and a standby at another exit, both proven by heartbeats (ICMP echo to the
+// exit's gateway through the tunnel), so that failover is a change of routes and not a round trip.
+#ifndef CORE_EXIT_CLIENT_H
+#define CORE_EXIT_CLIENT_H
+
+#include "core/exit/book.h"
+#include "core/fwd/fwd.h"
+#include "core/view.h"
+
+#define EXITC_TUNNELS 2
+
+enum exitc_use { EXITC_AUTO, EXITC_ALWAYS, EXITC_NONE, EXITC_PINNED };
+
+struct exitc_http { // a request to make over the mesh; strings are valid during the call only
+    struct bw_addr to;      // fc00::e or an exit's address; port 4870
+    const char *method, *path, *body; // body: NULL for GET
+    size_t len;
+    uint32_t timeout_ms;    // the whole of it, connecting included
+};
+
+struct exitc_ops {
+    void *ctx;
+    void (*http)(void *ctx, uint32_t serial, const struct exitc_http *r); // the answer: exitc_http_done(), never at once
+    void (*send)(void *ctx, const struct bw_addr *peer, const uint8_t *packet, size_t n); // fwd_to_tunnel()
+    void (*tell)(void *ctx, enum view_exit_state state, const struct bw_addr *exit, const char *why); // for log and events
+};
+
+enum exitc_tunnel_state { EXITC_FREE, EXITC_ASKING, EXITC_PROVING, EXITC_READY };
+
+struct exitc_tunnel {
+    enum exitc_tunnel_state state;
+    struct bw_addr exit;
+    uint32_t http;               // serial of the request under way; 0: none
+    uint8_t nonce[LEASE_NONCE];
+    bool fresh_stamp_tried;
+    struct lease lease;
+    bw_time granted, renew, expires;
+    struct fwd_tunnel_shared *shared; // counters; last_rx proves life
+    uint16_t beat_seq;
+    bw_time beat_sent, beat_next, heard, ready_since; // heard: last sign of life
+    bw_time beats[16];           // when beat seq % 16 was sent
+};
+
+struct exitc_plan { // what the machine must be set up for (daemon/netconf.h)
+    bool active;
+    struct bw_addr exit, inner4, inner6, gateway4, gateway6; // zero where absent
+    struct bw_addr dns[LEASE_DNS];
+    unsigned dns_count;
+    uint16_t mtu;
+};
+
+struct exitc {
+    struct bw_mem *mem;
+    struct bw_rng *rng;
+    const struct identity *id;
+    struct book *book; // shared with the server
+    struct exitc_ops ops;
+    enum exitc_use use;
+    struct bw_addr pinned;
+    bool sharing;                 // this node answers for fc00::e itself: do not ask there
+    bool own, own_settled;        // own connection works; its state is known
+    bw_time own_since;
+    enum view_exit_state state;
+    bw_time state_since;
+    struct exitc_tunnel tunnel[EXITC_TUNNELS];
+    int active;                   // index of the tunnel in use; -1: none
+    bw_time better_since;         // since when another exit has been better; BW_NEVER
+    uint32_t any_http;            // request to fc00::e under way
+    bw_time any_next;
+    unsigned any_failures;
+    bool any_route;               // there is a route to fc00::e
+    uint8_t any_router[8];        // its router-id
+    struct { uint32_t serial; struct bw_addr to; bw_time until; } ask[4]; // offers asked for directly
+    bw_time any_until;
+    uint32_t next_serial;
+    bool changed;
+    uint64_t forged;              // answers that failed verification
+};
+
+void exitc_init(struct exitc *c, struct bw_mem *mem, struct bw_rng *rng, const struct identity *id, struct book *book,
+                const struct exitc_ops *ops, bw_time now);
+void exitc_free(struct exitc *c);
+
+// ---- inputs ----
+void exitc_use(struct exitc *c, enum exitc_use use, const struct bw_addr *pinned, bw_time now);
+void exitc_own(struct exitc *c, bool works, bool settled, bw_time now); // from uplink.h
+void exitc_sharing(struct exitc *c, bool sharing, bw_time now);
+// The selected route to fc00::e; NULL: none.
+void exitc_any_route(struct exitc *c, const uint8_t router_id[8], bw_time now);
+// After book_route(): looks at what changed.
+void exitc_routes_changed(struct exitc *c, bw_time now);
+// status 0: no answer. Serials that are not ours are ignored; BW_ERR_NOTFOUND says so.
+int exitc_http_done(struct exitc *c, uint32_t serial, int status, const char *body, size_t n, bw_time now);
+// FWD_PUNT_TUNNEL_ECHO: an inner packet from tunnel peer `peer`.
+void exitc_packet(struct exitc *c, const struct bw_addr *peer, const uint8_t *packet, size_t n, bw_time now);
+bw_time exitc_tick(struct exitc *c, bw_time now); // returns the deadline; call after every input too
+void exitc_leave(struct exitc *c, bw_time now);   // gives leases back: before the node ends
+
+// ---- outputs ----
+bool exitc_take_changed(struct exitc *c); // plan, tunnels or state changed since the last call
+void exitc_plan(const struct exitc *c, struct exitc_plan *out);
+
+#endif

@@ -1,0 +1,119 @@
+// The exit's side: which client has which inner address. One client = one key = one lease. Pure: requests come in as decoded
+// HTTP, answers go out in the caller's buffer; what must survive a restart goes out through an op.
+//
+// Inner IPv4 is a /16 of 100.64.0.0/10 that overlaps no local route (chosen by the node's address, so that it is the same
+// after a restart; moved, and all leases with it, if a conflict appears). Inner IPv6 is a /64 of a ULA of the exit's own,
+// translated at the uplink (docs/decisions/0020-ipv6-exit.md); absent while the uplink's IPv6 is not proven.
+#ifndef CORE_EXIT_SERVER_H
+#define CORE_EXIT_SERVER_H
+
+#include "base/mem.h"
+#include "base/time.h"
+#include "core/exit/book.h"
+#include "core/fwd/fwd.h"
+
+#define EXITS_MTU (FWD_MTU - FWD_TUNNEL_OVERHEAD)
+#define EXITS_HEARTBEAT_ID 0x4870 // ICMP echo identifier of heartbeats
+#define EXITS_NONCES 4
+
+struct exits_config {
+    const struct identity *id; // must outlive the server
+    const char *name;          // copied
+    uint64_t price, down_bps, up_bps;
+    uint32_t lifetime_s;       // of a lease; 0: 3,600
+    uint32_t max_leases;       // 0: 1,024
+    uint8_t pool_len;          // of the IPv4 pool; 0: 16; at most 29
+};
+
+struct exits_saved { // what a restart needs to give the same client the same address
+    uint8_t key[32];         // the client's Ed25519 key
+    struct bw_addr address;  // its mesh address
+    struct bw_addr inner4, inner6;
+};
+
+struct exits_ops { // any may be NULL
+    void *ctx;
+    void (*save)(void *ctx, const struct exits_saved *l); // insert or replace, by key
+    void (*drop)(void *ctx, const uint8_t key[32]);
+};
+
+struct exits_lease {
+    uint8_t key[32];
+    struct bw_addr address, inner4, inner6; // inner6 is always kept; handed out only while IPv6 is shared
+    uint32_t host;                          // number inside the pools
+    bool active;                            // no: the address is only kept in case the client comes back
+    bool v4, v6;                            // what the client has
+    bw_time since, expires;
+    uint64_t serial;
+    uint8_t nonces[EXITS_NONCES][LEASE_NONCE]; // seen lately, newest first
+    struct fwd_tunnel_shared *shared;          // counters; NULL while not active
+};
+
+struct exits_plan { // what the machine must be set up for (daemon/share.h)
+    bool wanted;    // sharing is configured and no other exit is in use: addresses, NAT and pool routes stand
+    bool on;        // and the uplink is proven: fc00::e is originated
+    bool v6;        // IPv6 is shared
+    struct bw_prefix pool4, pool6;
+    struct bw_addr gateway4, gateway6; // addresses of the exit's TUN
+    uint16_t mtu;
+};
+
+enum exits_count { // refusals, for /metrics
+    EXITS_GRANTED, EXITS_RENEWED, EXITS_RELEASED, EXITS_EXPIRED, EXITS_BAD, EXITS_FORGED, EXITS_STALE, EXITS_REPLAYED,
+    EXITS_FULL, EXITS_OFF, EXITS_COUNTS
+};
+const char *exits_count_name(enum exits_count c);
+
+struct exits {
+    struct bw_mem *mem;
+    struct bw_rng *rng;
+    const struct identity *id;
+    struct exits_config config;
+    char name[OFFER_NAME];
+    struct exits_ops ops;
+    struct exits_plan plan;
+    bool uplink4, uplink6;
+    struct bw_prefix *local;  // the machine's own prefixes
+    unsigned local_count;
+    struct exits_lease *lease;
+    unsigned count, room;
+    uint8_t stamp_key[32];
+    bw_time start;
+    uint64_t serial;
+    int64_t wall_minus_now_s; // Unix time less bw_time, as told; 0: unknown
+    uint64_t counts[EXITS_COUNTS];
+};
+
+// The rng and mem must outlive it. BW_ERR_NOMEM.
+void exits_init(struct exits *s, struct bw_mem *mem, struct bw_rng *rng, const struct exits_config *c,
+                const struct exits_ops *ops, bw_time now);
+void exits_free(struct exits *s);
+
+// ---- inputs. Each returns true if the plan or the set of leases changed (the snapshot must be rebuilt). ----
+bool exits_want(struct exits *s, bool wanted, bw_time now);             // share is configured, and no other exit in use
+bool exits_uplink(struct exits *s, bool v4, bool v6, bw_time now);      // families proven
+bool exits_local(struct exits *s, const struct bw_prefix *p, unsigned count, bw_time now); // local routes; copied
+void exits_wall(struct exits *s, uint64_t unix_s, bw_time now);
+// At start, before exits_want: a lease of an earlier run, active again for one life time so that its holder's packets pass.
+bool exits_restore(struct exits *s, const struct exits_saved *l, bw_time now);
+bool exits_tick(struct exits *s, bw_time now);
+bw_time exits_deadline(const struct exits *s);
+
+// ---- HTTP over the mesh ----
+// GET /v1/exit. Returns the status; *n the length in out (cap >= OFFER_ANSWER_MAX).
+int exits_get_offer(struct exits *s, const struct book *others, char *out, size_t cap, size_t *n, bw_time now);
+// POST /v1/lease from `caller` (the connection's source address). *changed as above. `request` is filled when the answer is
+// 200, so that the caller can take in request->known.
+int exits_post_lease(struct exits *s, const struct bw_addr *caller, const char *body, size_t len, char *out, size_t cap,
+                     size_t *n, bool *changed, struct lease_request *request, bw_time now);
+
+// ---- packets ----
+// The answer to an inner packet of client `peer` to the gateway (FWD_PUNT_GATEWAY): an echo reply while the client's family
+// is proven, else net unreachable, so that the client moves on at once. 0: nothing to say. Sent with fwd_to_tunnel().
+size_t exits_answer(const struct exits *s, const struct bw_addr *peer, const uint8_t *packet, size_t n, uint8_t *out, size_t cap);
+
+// ---- views ----
+const struct exits_lease *exits_find(const struct exits *s, const struct bw_addr *address);
+unsigned exits_active(const struct exits *s);
+
+#endif

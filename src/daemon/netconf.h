@@ -1,0 +1,52 @@
+// What the kernel knows of the mesh: addresses on the TUN, routes into it, and, while an exit is in use, the policy that
+// sends everything but the underlay's own packets and the LAN's through the tunnel.
+//
+//   TUN           mesh address /128, fc00::e/128 while sharing, gateway addresses while sharing, leased addresses
+//   table main    fc00::/8, believed prefixes, lease pools, the exit's gateway -> TUN
+//   table 4870    default routes -> TUN (a family that the lease lacks: unreachable)
+//   rules 4870    all: table main, but no default route of it        so that the LAN stays reachable
+//         4871    not mark 0x4870: table 4870                         the underlay's packets carry the mark
+//         4872    not mark 0x4870: unreachable                        killswitch = yes: always there, exit or none
+//
+// Everything carries byway's route protocol number, is diffed against what was set before, and is taken away by
+// netconf_remove, or by netconf_clean at the next start if the node was killed.
+#ifndef DAEMON_NETCONF_H
+#define DAEMON_NETCONF_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/addr.h"
+#include "core/exit/client.h"
+#include "core/exit/server.h"
+
+#define NETCONF_TABLE 4870
+#define NETCONF_MARK 0x4870
+#define NETCONF_RULE_LAN 4870
+#define NETCONF_RULE_EXIT 4871
+#define NETCONF_RULE_KILL 4872
+
+struct netconf_want { // pointers must live during netconf_apply only
+    const char *tun;
+    uint32_t ifindex;                // of the TUN
+    uint16_t mtu;
+    struct bw_addr mesh;
+    const struct bw_prefix *believed; // selected routes outside fc00::/8 (imported prefixes), not our own
+    unsigned believed_count;
+    bool shares;                     // fc00::e is us
+    struct exits_plan share;
+    struct exitc_plan exit;
+    bool killswitch;
+};
+
+struct os_netlink;
+struct netconf;
+
+struct netconf *netconf_new(struct os_netlink *nl); // NULL: no memory. nl is not owned
+void netconf_free(struct netconf *n);               // does not touch the kernel
+int netconf_clean(struct netconf *n, char *why, size_t why_size) BW_NODISCARD; // leftovers of a run that was killed
+int netconf_apply(struct netconf *n, const struct netconf_want *w, char *why, size_t why_size) BW_NODISCARD;
+void netconf_remove(struct netconf *n);
+
+#endif

@@ -1,0 +1,59 @@
+// The machine as a gate between mesh, LAN and Internet: one nftables table, `inet byway`, and the kernel's forwarding switches.
+// It is always there while the node runs (the mesh may open on this machine only what [firewall] allow says), and holds the
+// NAT while the node shares its Internet connection or sends others' traffic through its own exit.
+//
+// The whole table is replaced in one transaction on every change: what stands in the kernel is always a complete rule set.
+// Connections survive that, since their state is conntrack's. Call order: share_clean at start (leftovers of a killed
+// run), share_apply whenever struct share_rules changed, share_remove at the end.
+#ifndef DAEMON_SHARE_H
+#define DAEMON_SHARE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/addr.h"
+#include "core/exit/client.h"
+#include "core/exit/server.h"
+#include "daemon/config.h"
+
+#define SHARE_TABLE "byway" // inet byway
+#define SHARE_API_PORT 4870
+
+struct share_rules { // what the table follows from; pointers must live during share_apply only
+    const char *tun;
+    struct bw_addr mesh;                 // own mesh address
+    bool shares;                         // answers for fc00::e
+    const struct config_firewall *allow; // what the mesh may open here
+    const struct bw_prefix *exports;     // LAN prefixes offered to the mesh
+    unsigned export_count;
+    const struct bw_prefix *imports;     // [routing] import: reached over the mesh as they are, never translated
+    unsigned import_count;
+    const struct bw_prefix *connected;   // the machine's own networks: out of bounds for clients
+    unsigned connected_count;
+    struct exits_plan share;             // from internet_share_plan()
+    struct exitc_plan exit;              // from internet_client_plan()
+    const char *uplink4, *uplink6;       // interfaces towards the Internet; NULL: none
+    bool stock;                          // some peer has `internet = yes`
+    uint64_t limit_down_bps, limit_up_bps; // all clients together; 0: none
+    uint16_t mtu;                        // of the TUN
+};
+
+// The rule set as nft text, table definition included; one transaction. Returns its length, or BW_ERR_SHORT: cap too small.
+int share_ruleset(const struct share_rules *r, char *out, size_t cap) BW_NODISCARD;
+
+struct os_nft;
+struct share {
+    struct os_nft *nft;  // not owned
+    char *last;          // what stands in the kernel, so that an unchanged rule set is not loaded again
+    const char *journal; // file that keeps the kernel switches' former values for the next start
+    bool forwarding;     // we turned forwarding on
+};
+
+// why: what failed, in words, for the log and for status. journal: path in the state folder, must outlive s.
+void share_init(struct share *s, struct os_nft *nft, const char *journal);
+int share_clean(struct share *s, char *why, size_t n) BW_NODISCARD;
+int share_apply(struct share *s, const struct share_rules *r, char *why, size_t n) BW_NODISCARD;
+void share_remove(struct share *s); // table gone, switches as they were
+
+#endif
