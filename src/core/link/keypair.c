@@ -140,7 +140,8 @@ static void make_nonce(uint8_t nonce[12], uint64_t counter)
 int keypair_seal(struct keypair *k, unsigned thread, uint8_t *buf, size_t n, size_t pad_limit, bw_time now)
 {
     BW_ASSERT(thread < k->threads);
-    if (age(k, now) >= WG_REJECT_AFTER_TIME || !atomic_load_explicit(&k->confirmed, RELAXED)) {
+    if (!atomic_load_explicit(&k->confirmed, RELAXED)) return BW_ERR_AGAIN;
+    if (age(k, now) >= WG_REJECT_AFTER_TIME) {
         want_handshake(k->shared);
         return BW_ERR_AGAIN;
     }
