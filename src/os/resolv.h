@@ -1,0 +1,33 @@
+// Our DNS server in the machine's resolver configuration, and the old one back when we go. This is the way for a bare
+// /etc/resolv.conf; other ways (systemd-resolved, resolvconf) are further struct os_resolv_way.
+//
+// The old file is kept in STATE/resolv.conf.saved before ours is put. Ours says in its first line whose it is; only a file
+// with that line is ever put back, so what somebody else wrote meanwhile stays. After a SIGKILL os_resolv_open puts it back.
+#ifndef OS_RESOLV_H
+#define OS_RESOLV_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/addr.h"
+
+struct os_resolv;
+
+// May dns = auto touch path ("/etc/resolv.conf")? Yes in the machine's first network namespace, or if the file is a mount of
+// its own (`ip netns exec` with /etc/netns/NAME/resolv.conf, containers). Else 0 with the reason in why.
+bool os_resolv_may(const char *path, char *why, size_t n);
+
+// path NULL: /etc/resolv.conf. Restores what a killed run of the same state folder left.
+int os_resolv_open(const char *state_dir, const char *path, struct os_resolv **out, char *why, size_t n) BW_NODISCARD;
+// Puts these servers there (search and options lines stay). Call again when they change, or when the file may have been
+// rewritten by others (a DHCP client): then the new file becomes the one to put back. Unchanged: does nothing.
+int os_resolv_set(struct os_resolv *r, const struct bw_addr *servers, size_t count, char *why, size_t n) BW_NODISCARD;
+int os_resolv_restore(struct os_resolv *r, char *why, size_t n) BW_NODISCARD; // fine if nothing was set
+void os_resolv_close(struct os_resolv *r);                                    // restores; NULL is fine
+
+// The machine's own resolvers: from the saved file while ours is in place. Port 53; returns how many (up to max).
+size_t os_resolv_upstreams(struct os_resolv *r, struct bw_endpoint *out, size_t max);
+// The same from text; pure, for tests. Scopes of link-local servers are looked up by name.
+size_t os_resolv_parse(const char *text, struct bw_endpoint *out, size_t max);
+
+#endif
