@@ -1,0 +1,113 @@
+// A node: links, discovery, routing, exits and the control side of the packet path, composed. Pure: bytes and time come in
+// by call, what should happen goes out through struct node_out, the next thing to do is node_deadline(). The daemon drives
+// it with sockets and a clock, the simulator with a world of its own; both link this very object code.
+//
+// One thread calls everything here. The packet path proper (fwd_from_wire, fwd_from_tun) may run on other threads: the node
+// hands it immutable snapshots through out.publish and takes what those threads punt by node_punt().
+//
+// Order: node_new, then node_local, node_uplink, node_iface_add, node_peer_add, node_share, node_use; then node_punt as
+// datagrams come, node_tick whenever node_deadline() is reached and after every input. At the end node_stop, ticks until
+// node_stopped(), node_free.
+#ifndef CORE_NODE_NODE_H
+#define CORE_NODE_NODE_H
+
+#include "base/log.h"
+#include "core/exit/internet.h"
+#include "core/link/link.h"
+
+struct node;
+
+enum node_number { NODE_TAI_HIGH, NODE_SEQNO }; // reservations that a restart must know
+
+// What should happen. Callbacks are made while the node is at work and must not call back into it; bytes are valid during
+// the call only. Any may be NULL but send, to_link, to_tunnel and publish.
+struct node_out {
+    void *ctx;
+    // One datagram on the underlay from our port; ifindex 0: as the routing table says.
+    void (*send)(void *ctx, const struct bw_endpoint *to, uint32_t ifindex, const uint8_t *p, size_t n);
+    // An inner IP packet over a link, or through the tunnel to a mesh address: fwd_to_link, fwd_to_tunnel over the snapshot
+    // that was published last.
+    void (*to_link)(void *ctx, uint16_t slot, const uint8_t *packet, size_t n);
+    void (*to_tunnel)(void *ctx, const struct bw_addr *peer, const uint8_t *packet, size_t n);
+    void (*publish)(void *ctx, struct fwd_snapshot *s);                 // the receiver's from now on
+    int (*persist)(void *ctx, enum node_number what, uint64_t value);   // on disk when it returns 0
+    // The machine's set-up follows internet_client_plan, internet_share_plan and node_believed: look at them again.
+    void (*setup_changed)(void *ctx);
+    void (*probe)(void *ctx, unsigned family, uint32_t serial, uint32_t timeout_ms); // answered by node_probe_done
+    void (*http)(void *ctx, uint32_t serial, const struct exitc_http *r);            // answered by node_http_done
+    void (*save_lease)(void *ctx, const struct exits_saved *l);
+    void (*drop_lease)(void *ctx, const uint8_t key[32]);
+    void (*resolve)(void *ctx, const uint8_t key[32]); // a listed peer is silent: look its configured name up again
+    void (*keylog)(void *ctx, const char *line);       // tests only; NULL: no key log
+    void (*event)(void *ctx, const char *type, const char *json); // for `byway monitor`; json: an object
+};
+
+struct node_config {
+    const struct identity *id; // outlives the node
+    char name[VIEW_NAME];
+    uint16_t port;
+    unsigned threads;          // 1 + packet workers
+    enum link_policy policy;
+    bool public_;
+    uint8_t secret[32];        // LINK_POLICY_SECRET: PSK of the network
+    bool transit;
+    const struct bw_prefix *exports, *imports, *denied; // copied
+    unsigned export_count, import_count, denied_count;
+    uint32_t table_cap;        // destinations kept at most; 0: the default
+    uint64_t tai_high;         // stored NODE_TAI_HIGH, 0 if none
+    uint16_t seqno;            // stored NODE_SEQNO + 1
+    uint64_t epoch;            // one more at each start with this identity
+    bool probe_none, probe4, probe6; // internet.probe: none; has targets in the family
+    uint64_t limit_down_bps, limit_up_bps;
+};
+
+// mem, rng, log outlive it; config and out are copied. NULL: no memory.
+struct node *node_new(struct bw_mem *mem, struct bw_rng *rng, const struct bw_log *log, const struct node_config *c,
+                      const struct node_out *out, bw_time now, uint64_t unix_ns);
+void node_free(struct node *n); // after the packet path has stopped using the last snapshot
+
+// ---- inputs ----
+void node_iface_add(struct node *n, uint32_t ifindex, const char *name, bw_time now); // a discovery interface (again: cable in)
+void node_iface_remove(struct node *n, uint32_t ifindex, bw_time now);
+// The machine's own prefixes, outside the TUN (connected and static routes); whether it has default routes outside the TUN.
+void node_local(struct node *n, const struct bw_prefix *p, unsigned count, bw_time now);
+void node_uplink(struct node *n, bool default4, bool default6, bw_time now);
+void node_punt(struct node *n, const struct fwd_punt *p, bw_time now, uint64_t unix_ns); // every kind
+void node_probe_done(struct node *n, unsigned family, uint32_t serial, bool ok, uint32_t rtt_us, bw_time now);
+void node_http_done(struct node *n, uint32_t serial, int status, const char *body, size_t len, bw_time now); // status 0: no answer
+int node_peer_add(struct node *n, const struct link_peer *p, bw_time now) BW_NODISCARD;  // as linkset_add_peer
+int node_peer_remove(struct node *n, const uint8_t key[32], bw_time now) BW_NODISCARD;
+void node_share(struct node *n, bool wanted, bw_time now);
+void node_use(struct node *n, enum exitc_use use, const struct bw_addr *pinned, bw_time now);
+bool node_restore_lease(struct node *n, const struct exits_saved *l, bw_time now); // before node_share
+void node_set_policy(struct node *n, enum link_policy policy, bool public_, const uint8_t secret[32], bw_time now);
+void node_set_routing(struct node *n, const struct node_config *c, bw_time now); // transit, exports, imports, denied
+void node_set_name(struct node *n, const char *name);
+void node_set_limits(struct node *n, uint64_t down_bps, uint64_t up_bps);
+void node_tick(struct node *n, bw_time now, uint64_t unix_ns);
+bw_time node_deadline(const struct node *n);
+// Leaves in good order: routes are retracted, leases given back; goes on forwarding meanwhile.
+void node_stop(struct node *n, bw_time now);
+bool node_stopped(const struct node *n, bw_time now);
+
+// ---- what is so ----
+struct linkset *node_links(struct node *n);
+const struct internet *node_internet(const struct node *n);
+// Believed prefixes outside fc00::/8: the kernel must send packets for them into the TUN. Valid until the next input.
+const struct bw_prefix *node_believed(const struct node *n, unsigned *count);
+bool node_has_stock_internet(const struct node *n); // some link's peer has `internet = yes`
+// GET /v1/exit, POST /v1/lease (internet_request).
+int node_request(struct node *n, const struct bw_addr *caller, const char *method, const char *path, const char *body, size_t len,
+                 char *out, size_t cap, size_t *out_len, bw_time now);
+
+// ---- views ----
+void node_view_status(struct node *n, struct view_status *v, bw_time now); // problems that the node itself can see included
+void node_view_peers(struct node *n, view_peer_fn *fn, void *ctx, bw_time now);
+void node_view_routes(struct node *n, view_route_fn *fn, void *ctx);
+void node_view_sessions(struct node *n, view_session_fn *fn, void *ctx);
+void node_view_exits(struct node *n, view_exit_fn *fn, void *ctx, bw_time now);
+void node_view_counters(struct node *n, view_counter_fn *fn, void *ctx);
+// The name that a mesh address goes by: its configuration's, or what it told us of itself; "" if unknown.
+const char *node_name_of(struct node *n, const struct bw_addr *a);
+
+#endif
