@@ -10,10 +10,10 @@
 #include "base/mem.h"
 #include "base/time.h"
 #include "core/exit/book.h"
+#include "core/exit/echo.h"
 #include "core/fwd/fwd.h"
 
 #define EXITS_MTU (FWD_MTU - FWD_TUNNEL_OVERHEAD)
-#define EXITS_HEARTBEAT_ID 0x4870 // ICMP echo identifier of heartbeats
 #define EXITS_NONCES 4
 
 struct exits_config {
@@ -60,7 +60,7 @@ struct exits_plan { // what the machine must be set up for (daemon/share.h)
 
 enum exits_count { // refusals, for /metrics
     EXITS_GRANTED, EXITS_RENEWED, EXITS_RELEASED, EXITS_EXPIRED, EXITS_BAD, EXITS_FORGED, EXITS_STALE, EXITS_REPLAYED,
-    EXITS_FULL, EXITS_OFF, EXITS_COUNTS
+    EXITS_FULL, EXITS_OFF, EXITS_BUSY, EXITS_COUNTS
 };
 const char *exits_count_name(enum exits_count c);
 
@@ -81,6 +81,12 @@ struct exits {
     bw_time start;
     uint64_t serial;
     int64_t wall_minus_now_s; // Unix time less bw_time, as told; 0: unknown
+    char offer[SIGNED_MAX];   // the signed offer as text, made anew when it changes or ages
+    size_t offer_len;
+    bw_time offer_until;
+    uint64_t offer_stamp_epoch;
+    uint32_t tokens;          // lease requests that may be checked now: signatures cost
+    bw_time tokens_at;
     uint64_t counts[EXITS_COUNTS];
 };
 
@@ -111,6 +117,14 @@ int exits_post_lease(struct exits *s, const struct bw_addr *caller, const char *
 // The answer to an inner packet of client `peer` to the gateway (FWD_PUNT_GATEWAY): an echo reply while the client's family
 // is proven, else net unreachable, so that the client moves on at once. 0: nothing to say. Sent with fwd_to_tunnel().
 size_t exits_answer(const struct exits *s, const struct bw_addr *peer, const uint8_t *packet, size_t n, uint8_t *out, size_t cap);
+
+// ---- for serve.c: HTTP asks, leases answer ----
+int exits_own_offer(struct exits *s, struct offer_text *out, bw_time now) BW_NODISCARD; // signed
+bool exits_stamp_good(const struct exits *s, const uint8_t stamp[OFFER_STAMP], bw_time now);
+// A lease for the request's client, new or renewed. BW_ERR_NOMEM: all are taken; BW_ERR_DENIED: the address leases under another key.
+int exits_grant(struct exits *s, const struct lease_request *r, struct exits_lease **out, bool *changed, bw_time now) BW_NODISCARD;
+bool exits_release(struct exits *s, struct exits_lease *l); // true: it was active
+struct exits_lease *exits_lease_of(struct exits *s, const struct bw_addr *address); // active or kept; NULL: none
 
 // ---- views ----
 const struct exits_lease *exits_find(const struct exits *s, const struct bw_addr *address);

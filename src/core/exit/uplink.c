@@ -7,7 +7,9 @@
 #define PACE_DOWN_US (2 * BW_S)
 #define TIMEOUT_LEAST_MS 500u
 #define TIMEOUT_MOST_MS 1000u
+#define PACE_AGAIN_US (500 * BW_MS)
 #define MISSES 2
+#define GOOD 2
 
 void uplink_init(struct uplink *u, const struct uplink_ops *ops, bool trust, bool targets4, bool targets6)
 {
@@ -23,7 +25,7 @@ static void enter(struct uplink_family *f, enum uplink_state state, bw_time now)
     if (f->state == state) return;
     f->state = state;
     f->since = now;
-    f->missed = 0;
+    f->missed = f->good = 0;
 }
 
 static void present(struct uplink *u, struct uplink_family *f, bool is, bw_time now)
@@ -51,6 +53,7 @@ static uint32_t timeout_ms(const struct uplink_family *f)
 static void missed(struct uplink_family *f, bw_time now)
 {
     f->pending = false;
+    f->good = 0;
     if (f->state != UPLINK_DOWN && ++f->missed >= MISSES) enter(f, UPLINK_DOWN, now);
     f->next = f->state == UPLINK_DOWN ? f->asked + PACE_DOWN_US : now;
     if (f->next < now) f->next = now;
@@ -68,6 +71,10 @@ void uplink_result(struct uplink *u, unsigned family, uint32_t serial, bool ok, 
     f->pending = false;
     f->missed = 0;
     f->rtt_us = rtt_us;
+    if (f->state == UPLINK_DOWN && ++f->good < GOOD) {
+        f->next = now + PACE_AGAIN_US;
+        return;
+    }
     enter(f, UPLINK_PROVEN, now);
     f->next = f->asked + (u->busy ? PACE_BUSY_US : PACE_IDLE_US);
     if (f->next < now) f->next = now;

@@ -2,7 +2,8 @@
 // asked outside the tunnel, each family by itself. The exit shares, and the client leaves its exit, by what this says.
 //
 // Pace: every 1.5 s (every 0.75 s while others depend on it); a miss is followed at once by a second try, two misses in a row
-// are "down". A black-holed uplink is noticed within 3.5 s (2.75 s). While down, a try every 2 s.
+// are "down". A black-holed uplink is noticed within 3.5 s (2.75 s). While down there is a try every 2 s; two good ones in a row
+// end it. Before anything is known a single good one is enough.
 #ifndef CORE_EXIT_UPLINK_H
 #define CORE_EXIT_UPLINK_H
 
@@ -27,7 +28,7 @@ struct uplink_family {
     bool targets;   // the probe has targets in this family
     bool pending;   // a probe is under way
     uint32_t serial;
-    unsigned missed;
+    unsigned missed, good; // in a row
     uint32_t rtt_us; // of the last success
     bw_time asked, next, since;
 };
