@@ -133,7 +133,7 @@ struct config {
 struct config_mistake {
     int line;       // 0: not in the file
     char where[96]; // "--set listen.port" for overrides, else ""
-    char text[320]; // what is wrong (what to do)
+    char text[480]; // what is wrong (what to do)
 };
 struct config_report {
     char path[CONFIG_PATH];

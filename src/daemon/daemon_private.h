@@ -1,0 +1,136 @@
+// Inside the daemon: shared by the glue files of src/daemon only. Everything is on the control thread.
+//
+//   daemon.c  start, stop, the order of both      glue.c    struct node_out: what the node wants done
+//   net.c     interfaces, local prefixes, uplink  setup.c   addresses, routes, firewall, NAT, DNS follow the plans
+//   serve.c   the API's sources and actions       pinger.c  ping and trace
+//   peers.c   configured peers, name look-ups     reload.c  a changed configuration
+#ifndef DAEMON_PRIVATE_H
+#define DAEMON_PRIVATE_H
+
+#include <uv.h>
+
+#include "api/api.h"
+#include "api/client.h"
+#include "api/uapi.h"
+#include "core/node/node.h"
+#include "daemon/config.h"
+#include "daemon/daemon.h"
+#include "daemon/netconf.h"
+#include "daemon/share.h"
+#include "daemon/worker.h"
+#include "os/clock.h"
+#include "os/dnsfwd.h"
+#include "os/ifwatch.h"
+#include "os/netlink.h"
+#include "os/nft.h"
+#include "os/probe.h"
+#include "os/resolv.h"
+#include "os/state.h"
+#include "os/store.h"
+#include "os/timer.h"
+#include "os/watch.h"
+#include "os/why.h"
+
+#define DAEMON_HTTP_MAX 24 // requests over the mesh at a time
+#define DAEMON_PREFIXES 256
+
+struct mesh_request { // HTTP over the mesh, under way
+    uint32_t serial;  // 0: free
+    struct daemon *d;
+};
+
+struct problem { // something wrong that the daemon itself knows, for status
+    bool on;
+    struct view_problem view;
+};
+enum { PROBLEM_SETUP, PROBLEM_FIREWALL, PROBLEM_FOREIGN, PROBLEM_DNS, PROBLEM_STORE, PROBLEMS };
+
+struct daemon {
+    const struct run_options *opt;
+    struct config config;
+    uv_loop_t loop;
+    uv_signal_t signals[3];
+    struct bw_log log;
+    struct bw_mem mem;
+    struct bw_rng rng;
+    struct identity id;
+    FILE *keylog;
+    struct os_state state;
+    struct os_store *store;
+    struct os_nl *nl;
+    struct os_nft *nft;
+    struct os_resolv *resolv;
+    struct os_ifwatch *ifwatch;
+    struct os_udp udp[WORKERS_MAX];
+    struct os_udp beacons; // on the discovery port, when links use another one
+    bool beacons_open;
+    struct os_watch *beacon_watch[2];
+    unsigned udp_count, threads;
+    struct os_tun tun;
+    struct worker_pool *pool;
+    struct os_watch *punts;
+    struct os_timer *timer;   // node_deadline()
+    struct os_timer *reaper;  // old snapshots
+    struct os_timer *renet;   // interfaces or routes changed a moment ago
+    struct node *node;
+    struct http_client *http;
+    struct mesh_request requests[DAEMON_HTTP_MAX];
+    struct api *api;
+    struct uapi *uapi;
+    struct share share;
+    bool share_ready;
+    char journal[OS_PATH];
+    struct netconf *netconf;
+    struct os_dnsfwd *dns;
+    struct bw_addr dns_at;
+    bool any_listening; // the mesh API answers at fc00::e
+    bool setup_dirty, in_node, stopping, ready_told, failed;
+    struct bw_prefix local[DAEMON_PREFIXES];
+    unsigned local_count;
+    char uplink4[16], uplink6[16]; // interfaces of the default routes outside the TUN, "" if none
+    struct problem problems[PROBLEMS];
+    struct pinger *pingers;
+    struct lookup *lookups;
+};
+
+// daemon.c
+void daemon_fail(struct daemon *d, const char *fmt, ...) BW_PRINTF(2, 3); // "byway: ..." on standard error
+void daemon_turn(struct daemon *d); // after every input: tick, set-up, next deadline
+void daemon_problem(struct daemon *d, int which, bool on, const char *code, const char *text, const char *hint);
+
+// glue.c
+struct node_out glue_node_out(struct daemon *d);
+void glue_punt(void *ctx, const struct fwd_punt *p);
+
+// net.c
+int net_open(struct daemon *d, char *why, size_t n) BW_NODISCARD;
+void net_refresh(struct daemon *d); // local prefixes and default routes
+int net_discovery(struct daemon *d) BW_NODISCARD; // [discover] interfaces changed
+void net_close(struct daemon *d);
+
+// setup.c
+int setup_open(struct daemon *d, char *why, size_t n) BW_NODISCARD; // leftovers of a killed run go, the firewall stands
+void setup_apply(struct daemon *d);
+void setup_close(struct daemon *d);
+
+// peers.c
+void peers_apply(struct daemon *d, const struct config *old); // old NULL: at start
+void peers_resolve(struct daemon *d, const uint8_t key[32]);
+int peers_add(struct daemon *d, const struct config_peer *p, enum link_source source, struct api_error *e);
+void peers_close(struct daemon *d);
+
+// serve.c
+int serve_open(struct daemon *d, char *why, size_t n) BW_NODISCARD;
+void serve_close(struct daemon *d);
+
+// pinger.c
+int pinger_ping(void *ctx, const struct api_probe *p, struct api_reply *r, struct api_error *e);
+int pinger_trace(void *ctx, const struct api_probe *p, struct api_reply *r, struct api_error *e);
+void pinger_gone(void *ctx, struct api_reply *r);
+void pinger_close(struct daemon *d);
+
+// reload.c
+int reload_file(struct daemon *d, struct api_error *e);
+void reload_internet(struct daemon *d); // hands [internet] to the node
+
+#endif
