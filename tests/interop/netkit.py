@@ -18,6 +18,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -51,9 +52,11 @@ def enter():
         os.execvp("unshare", ["unshare", *user, "--net", "--mount", "--pid", "--ipc", "--uts", "--fork", "--kill-child",
                               "--mount-proc", sys.executable, *sys.argv])
     del os.environ["NETKIT_INSIDE"]
+    work_dir()
     child = os.fork()
     if child:
         _reap(child)
+    sys.excepthook = _not_set_up
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     signal.signal(signal.SIGINT, lambda *_: sys.exit(1))
     _die_with_parent()
@@ -75,7 +78,17 @@ def _reap(child):
         except InterruptedError:
             continue
         if pid == child:
+            if not os.environ.get("NETKIT_KEEP"):       # set it to look at logs and captures afterwards
+                shutil.rmtree(work_dir(), ignore_errors=True)
             os._exit(os.waitstatus_to_exitcode(status) & 0xff)
+
+
+def _not_set_up(kind, value, trace):
+    """What goes wrong outside a step is a failed test too."""
+    print("not ok set-up: %s" % " ".join(str(value).split("\n")), flush=True)
+    print("\n".join("# " + x for x in "".join(traceback.format_exception(kind, value, trace)).split("\n")), flush=True)
+    tell_logs()
+    os._exit(1)
 
 
 def _die_with_parent():
