@@ -157,11 +157,12 @@ void fwd_set_uso(struct fwd *f, bool on);
 // A batch of trains from the network; everything that comes of it has left through the sink when this returns. Data is
 // modified; nothing is read or written outside of data[0..len).
 void fwd_from_wire(struct fwd *f, const struct fwd_snapshot *s, struct fwd_train *in, unsigned n, bw_time now);
-// One frame from the TUN: virtio_net_hdr and an IP packet, possibly a TSO/USO super-frame or with a checksum to complete.
+// One frame from the TUN: virtio_net_hdr and an IP packet, possibly a TSO/USO super-frame or with a checksum to complete
+// (in place, therefore not const).
 // Packets may wait in an unfinished train: after the last frame of a batch, and before the snapshot is given up, comes
 // fwd_flush. (Frames of the same link and size join into one train that way.)
-void fwd_from_tun(struct fwd *f, const struct fwd_snapshot *s, const uint8_t *frame, size_t n, bw_time now);
-void fwd_flush(struct fwd *f, bw_time now);
+void fwd_from_tun(struct fwd *f, const struct fwd_snapshot *s, uint8_t *frame, size_t n, bw_time now);
+void fwd_flush(struct fwd *f);
 // One whole IP packet made by control (Babel, ICMP): sent over the link `slot` at once, no lookup; n == 0 makes a keepalive.
 // BW_ERR_NOTFOUND: no such link, or its endpoint is unknown; BW_ERR_AGAIN: no usable keys; BW_ERR_RANGE: longer than FWD_MTU.
 int fwd_to_link(struct fwd *f, const struct fwd_snapshot *s, uint16_t slot, const uint8_t *packet, size_t n, bw_time now) BW_NODISCARD;

@@ -1,0 +1,112 @@
+#include "core/fwd/path.h"
+
+bool train_takes(const struct train *t, const struct fwd_link *link, size_t n)
+{
+    if (!t->count) return true;
+    return t->link == link && t->count < TRAIN_SEGMENTS && n <= t->seg && t->len + n <= TRAIN_BYTES &&
+           t->len == (uint32_t)t->seg * t->count; // none was shorter yet
+}
+
+void train_add(struct train *t, const struct fwd_link *link, uint8_t *message, size_t n)
+{
+    if (!t->count) *t = (struct train){.link = link, .data = message, .seg = (uint16_t)n};
+    t->len += (uint32_t)n;
+    t->count++;
+}
+
+void train_send(struct fwd *f, struct train *t)
+{
+    if (!t->count) return;
+    struct fwd_train out = {
+        .data = t->data, .len = t->len, .seg = t->seg, .ifindex = t->link->ifindex, .remote = t->link->remote};
+    t->count = 0;
+    f->sink.wire(f->sink.ctx, &out);
+}
+
+bool path_to_link(const struct fwd_snapshot *s, uint16_t slot, struct path *p, enum fwd_drop *why)
+{
+    *p = (struct path){.link = snapshot_link(s, slot)};
+    *why = FWD_DROP_NO_KEYS;
+    if (!p->link) return false;
+    if (p->link->tx && p->link->remote.port) return true;
+    if (p->link->shared) atomic_store_explicit(&p->link->shared->want_handshake, true, memory_order_relaxed);
+    return false;
+}
+
+bool path_to_tunnel(const struct fwd_snapshot *s, const struct bw_addr *peer, struct path *p, enum fwd_drop *why)
+{
+    const struct fwd_tunnel *t = snapshot_tunnel(s, peer);
+    *why = FWD_DROP_TUNNEL_PEER;
+    if (!t) return false;
+    const struct fwd_route *r = fib_lookup(&s->mesh, peer);
+    *why = FWD_DROP_NO_ROUTE;
+    if (!r || r->target != FWD_TO_LINK || !path_to_link(s, r->link, p, why)) return false;
+    p->tunnel = t;
+    return true;
+}
+
+// What keypair_seal will make of n bytes.
+static size_t sealed(size_t n)
+{
+    size_t padded = (n + 15) / 16 * 16;
+    return WG_DATA_OVERHEAD + (padded < FWD_MTU ? padded : FWD_MTU);
+}
+
+uint8_t *out_room(struct fwd *f, const struct path *p, size_t n)
+{
+    struct train *t = &f->pending;
+    size_t outer = p->tunnel ? FWD_TUNNEL_OVERHEAD : 0;
+    BW_ASSERT(n + outer <= FWD_MTU);
+    if (!train_takes(t, p->link, sealed(n + outer))) train_send(f, t);
+    uint8_t *message = f->out + (t->count ? t->len : 0);
+    return message + WG_DATA_HEADER + outer;
+}
+
+int out_seal(struct fwd *f, const struct fwd_snapshot *s, const struct path *p, size_t n, bw_time now)
+{
+    struct train *t = &f->pending;
+    uint8_t *message = f->out + (t->count ? t->len : 0);
+    if (p->tunnel) {
+        fwd_tunnel_out(s, p->tunnel, message + WG_DATA_HEADER, n);
+        n += FWD_TUNNEL_OVERHEAD;
+    }
+    int len = keypair_seal(p->link->tx, f->thread, message, n, FWD_MTU, now);
+    if (len < 0) {
+        fwd_drop(f, FWD_DROP_OLD_KEYS);
+        return len;
+    }
+    BW_ASSERT((size_t)len == sealed(n));
+    train_add(t, p->link, message, (size_t)len);
+    return 0;
+}
+
+// RFC 791 section 3.2, for packets without options.
+static void out_fragments(struct fwd *f, const struct fwd_snapshot *s, const struct path *p, const struct ip_view *v, bw_time now)
+{
+    uint32_t most = (uint32_t)(path_mtu(p) - v->header) & ~7u, body = v->len - v->header;
+    uint16_t where = ip_get16(v->p + 6);
+    for (uint32_t at = 0; at < body; at += most) {
+        uint32_t n = body - at < most ? body - at : most;
+        bool more = at + n < body || (where & 0x2000);
+        uint8_t *q = out_room(f, p, v->header + n);
+        memcpy(q, v->p, v->header);
+        memcpy(q + v->header, v->p + v->header + at, n);
+        ip_put16(q + 2, (uint16_t)(v->header + n));
+        ip_put16(q + 6, (uint16_t)((where & 0x1fff) + at / 8) | (more ? 0x2000 : 0));
+        ip4_checksum(q, v->header);
+        if (out_seal(f, s, p, v->header + n, now)) return;
+    }
+}
+
+bool out_packet(struct fwd *f, const struct fwd_snapshot *s, const struct path *p, const struct ip_view *v, bw_time now)
+{
+    if (v->len > path_mtu(p)) {
+        if (v->version == 6 || ip4_dont_fragment(v) || v->header != 20) return false;
+        out_fragments(f, s, p, v, now);
+        return true;
+    }
+    memcpy(out_room(f, p, v->len), v->p, v->len);
+    int ignored = out_seal(f, s, p, v->len, now); // counted there
+    (void)ignored;
+    return true;
+}
