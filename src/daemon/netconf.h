@@ -6,7 +6,7 @@
 //   table 4870    default routes -> TUN (a family that the lease lacks: unreachable)
 //   rules 4870    all: table main, but no default route of it        so that the LAN stays reachable
 //         4871    not mark 0x4870: table 4870                         the underlay's packets carry the mark
-//         4872    not mark 0x4870: unreachable                        killswitch = yes: always there, exit or none
+//         4872    not mark 0x4870: table 4871 (unreachable)           killswitch = yes: always there, exit or none
 //
 // Everything carries byway's route protocol number, is diffed against what was set before, and is taken away by
 // netconf_remove, or by netconf_clean at the next start if the node was killed.
@@ -20,8 +20,11 @@
 #include "base/addr.h"
 #include "core/exit/client.h"
 #include "core/exit/server.h"
+#include "os/netlink.h"
+#include "os/sysctl.h"
 
 #define NETCONF_TABLE 4870
+#define NETCONF_TABLE_KILL 4871
 #define NETCONF_MARK 0x4870
 #define NETCONF_RULE_LAN 4870
 #define NETCONF_RULE_EXIT 4871
@@ -40,10 +43,9 @@ struct netconf_want { // pointers must live during netconf_apply only
     bool killswitch;
 };
 
-struct os_netlink;
 struct netconf;
 
-struct netconf *netconf_new(struct os_netlink *nl); // NULL: no memory. nl is not owned
+struct netconf *netconf_new(struct os_nl *nl, struct os_sysctl *sysctl); // NULL: no memory. Both borrowed; sysctl may be NULL
 void netconf_free(struct netconf *n);               // does not touch the kernel
 int netconf_clean(struct netconf *n, char *why, size_t why_size) BW_NODISCARD; // leftovers of a run that was killed
 int netconf_apply(struct netconf *n, const struct netconf_want *w, char *why, size_t why_size) BW_NODISCARD;

@@ -16,6 +16,8 @@
 #include "core/exit/client.h"
 #include "core/exit/server.h"
 #include "daemon/config.h"
+#include "os/nft.h"
+#include "os/sysctl.h"
 
 #define SHARE_TABLE "byway" // inet byway
 #define SHARE_API_PORT 4870
@@ -42,16 +44,14 @@ struct share_rules { // what the table follows from; pointers must live during s
 // The rule set as nft text, table definition included; one transaction. Returns its length, or BW_ERR_SHORT: cap too small.
 int share_ruleset(const struct share_rules *r, char *out, size_t cap) BW_NODISCARD;
 
-struct os_nft;
 struct share {
-    struct os_nft *nft;  // not owned
-    char *last;          // what stands in the kernel, so that an unchanged rule set is not loaded again
-    const char *journal; // file that keeps the kernel switches' former values for the next start
-    bool forwarding;     // we turned forwarding on
+    struct os_nft *nft;       // both borrowed; sysctl may be NULL (a test)
+    struct os_sysctl *sysctl;
+    char *last;               // what stands in the kernel, so that an unchanged rule set is not loaded again
 };
 
-// why: what failed, in words, for the log and for status. journal: path in the state folder, must outlive s.
-void share_init(struct share *s, struct os_nft *nft, const char *journal);
+// why: what failed, in words, for the log and for status.
+void share_init(struct share *s, struct os_nft *nft, struct os_sysctl *sysctl);
 int share_clean(struct share *s, char *why, size_t n) BW_NODISCARD;
 int share_apply(struct share *s, const struct share_rules *r, char *why, size_t n) BW_NODISCARD;
 void share_remove(struct share *s); // table gone, switches as they were

@@ -5,9 +5,9 @@
 #define OFFER_KEEP_US (3600 * BW_S) // an offer is used for an hour at most, whatever it says of itself
 #define HOPELESS 6                  // failures in a row after which an entry without a route goes
 
-void book_init(struct book *b, struct bw_mem *mem, const struct bw_addr *self)
+void book_init(struct book *b, struct bw_mem *mem, const struct bw_addr *self, book_metric_fn *metric, void *ctx)
 {
-    *b = (struct book){.mem = mem, .self = *self};
+    *b = (struct book){.mem = mem, .self = *self, .metric = metric, .ctx = ctx};
 }
 
 static void clear(struct book *b, struct book_entry *e)
@@ -47,6 +47,18 @@ static struct book_entry *room(struct book *b)
     return least;
 }
 
+static void route(struct book *b, struct book_entry *e, bw_time now)
+{
+    struct bw_addr next_hop = {0};
+    uint32_t metric = b->metric(b->ctx, &e->address, &next_hop);
+    bool lost = metric >= BOOK_UNREACHABLE, was_lost = e->metric >= BOOK_UNREACHABLE;
+    if (lost != was_lost || !bw_addr_eq(&e->next_hop, &next_hop)) e->changed_at = now;
+    if (lost && !was_lost) e->lost_at = now;
+    if (!lost) e->lost_at = BW_NEVER;
+    e->metric = lost ? BOOK_UNREACHABLE : metric;
+    e->next_hop = next_hop;
+}
+
 struct book_entry *book_hear(struct book *b, const struct bw_addr *address, bw_time now)
 {
     if (!bw_addr_is_mesh(address) || bw_addr_eq(address, &b->self)) return NULL;
@@ -56,6 +68,7 @@ struct book_entry *book_hear(struct book *b, const struct bw_addr *address, bw_t
     if (!e) return NULL;
     *e = (struct book_entry){.used = true, .address = *address, .metric = BOOK_UNREACHABLE, .rtt_us = -1, .next_ask = now,
                              .changed_at = now, .lost_at = now};
+    route(b, e, now);
     return e;
 }
 
@@ -84,16 +97,10 @@ int book_offer(struct book *b, const char *text, size_t n, const struct bw_addr 
     return 0;
 }
 
-void book_route(struct book *b, const struct bw_addr *address, uint32_t metric, const struct bw_addr *next_hop, bw_time now)
+void book_routes_changed(struct book *b, bw_time now)
 {
-    struct book_entry *e = book_find(b, address);
-    if (!e) return;
-    bool lost = metric >= BOOK_UNREACHABLE;
-    if (lost != (e->metric >= BOOK_UNREACHABLE) || !bw_addr_eq(&e->next_hop, next_hop)) e->changed_at = now;
-    if (lost && e->metric < BOOK_UNREACHABLE) e->lost_at = now;
-    if (!lost) e->lost_at = BW_NEVER;
-    e->metric = lost ? BOOK_UNREACHABLE : metric;
-    e->next_hop = *next_hop;
+    for (unsigned i = 0; i < BOOK_MAX; i++)
+        if (b->entry[i].used) route(b, &b->entry[i], now);
 }
 
 void book_failed(struct book_entry *e, bw_time now)

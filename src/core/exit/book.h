@@ -26,15 +26,21 @@ struct book_entry {
     bool asking;             // a request for the offer is under way
     unsigned failures;       // in a row: asks, leases, heartbeats
     bw_time next_ask, blocked_until;
+    struct bw_addr previous4, previous6; // what we had there last, to ask for it again
 };
+
+// What Babel says of a mesh address now: its metric (BOOK_UNREACHABLE: no route) and next hop. Only reads.
+typedef uint32_t book_metric_fn(void *ctx, const struct bw_addr *address, struct bw_addr *next_hop);
 
 struct book {
     struct bw_mem *mem;
     struct bw_addr self;
+    book_metric_fn *metric;
+    void *ctx;
     struct book_entry entry[BOOK_MAX];
 };
 
-void book_init(struct book *b, struct bw_mem *mem, const struct bw_addr *self);
+void book_init(struct book *b, struct bw_mem *mem, const struct bw_addr *self, book_metric_fn *metric, void *ctx);
 void book_free(struct book *b);
 struct book_entry *book_find(struct book *b, const struct bw_addr *address);
 // An address that may be an exit. NULL: not a mesh address, our own, or no room among better ones.
@@ -42,7 +48,7 @@ struct book_entry *book_hear(struct book *b, const struct bw_addr *address, bw_t
 // A record as text: decoded, verified, taken in. BW_ERR_AUTH and others: refused. direct: it came from that address itself.
 int book_offer(struct book *b, const char *text, size_t n, const struct bw_addr *from, bw_time now,
                struct book_entry **out) BW_NODISCARD;
-void book_route(struct book *b, const struct bw_addr *address, uint32_t metric, const struct bw_addr *next_hop, bw_time now);
+void book_routes_changed(struct book *b, bw_time now); // asks the metric of every entry again
 // What did not work is left alone for a while: 2 s, doubling up to 2 min.
 void book_failed(struct book_entry *e, bw_time now);
 void book_worked(struct book_entry *e);

@@ -11,6 +11,8 @@
 #include "core/view.h"
 
 #define EXITC_TUNNELS 2
+#define EXITC_BEATS 16
+#define EXITC_ASKS 4
 
 enum exitc_use { EXITC_AUTO, EXITC_ALWAYS, EXITC_NONE, EXITC_PINNED };
 
@@ -34,14 +36,15 @@ struct exitc_tunnel {
     enum exitc_tunnel_state state;
     struct bw_addr exit;
     uint32_t http;               // serial of the request under way; 0: none
+    bw_time http_until;
     uint8_t nonce[LEASE_NONCE];
     bool fresh_stamp_tried;
     struct lease lease;
     bw_time granted, renew, expires;
     struct fwd_tunnel_shared *shared; // counters; last_rx proves life
     uint16_t beat_seq;
-    bw_time beat_sent, beat_next, heard, ready_since; // heard: last sign of life
-    bw_time beats[16];           // when beat seq % 16 was sent
+    bw_time beat_next, heard, since; // heard: last sign of life; since: in this state
+    bw_time beats[EXITC_BEATS];  // when the heartbeat with seq % EXITC_BEATS was sent; 0: answered
 };
 
 struct exitc_plan { // what the machine must be set up for (daemon/netconf.h)
@@ -52,6 +55,12 @@ struct exitc_plan { // what the machine must be set up for (daemon/netconf.h)
     uint16_t mtu;
 };
 
+struct exitc_ask { // an offer asked of an exit itself
+    uint32_t serial;  // 0: free
+    struct bw_addr to;
+    bw_time until;
+};
+
 struct exitc {
     struct bw_mem *mem;
     struct bw_rng *rng;
@@ -60,24 +69,24 @@ struct exitc {
     struct exitc_ops ops;
     enum exitc_use use;
     struct bw_addr pinned;
-    bool sharing;                 // this node answers for fc00::e itself: do not ask there
-    bool own, own_settled;        // own connection works; its state is known
+    bool sharing;                // this node answers for fc00::e itself: do not ask there
+    bool own, own_settled;       // own connection works; its state is known
     bw_time own_since;
     enum view_exit_state state;
-    bw_time state_since;
+    bw_time state_since, last_tick;
     struct exitc_tunnel tunnel[EXITC_TUNNELS];
-    int active;                   // index of the tunnel in use; -1: none
-    bw_time better_since;         // since when another exit has been better; BW_NEVER
-    uint32_t any_http;            // request to fc00::e under way
+    int active;                  // index of the tunnel in use; -1: none
+    struct bw_addr better;       // another exit that has been better ...
+    bw_time better_since;        // ... since then; BW_NEVER: none is
+    struct exitc_ask any;        // the request to fc00::e under way
     bw_time any_next;
     unsigned any_failures;
-    bool any_route;               // there is a route to fc00::e
-    uint8_t any_router[8];        // its router-id
-    struct { uint32_t serial; struct bw_addr to; bw_time until; } ask[4]; // offers asked for directly
-    bw_time any_until;
-    uint32_t next_serial;
+    bool any_route;              // there is a route to fc00::e
+    uint8_t any_router[8];       // its router-id
+    struct exitc_ask ask[EXITC_ASKS];
+    uint32_t last_serial;
     bool changed;
-    uint64_t forged;              // answers that failed verification
+    uint64_t failovers, forged;  // exits left because they failed; answers that failed verification
 };
 
 void exitc_init(struct exitc *c, struct bw_mem *mem, struct bw_rng *rng, const struct identity *id, struct book *book,
@@ -90,7 +99,7 @@ void exitc_own(struct exitc *c, bool works, bool settled, bw_time now); // from 
 void exitc_sharing(struct exitc *c, bool sharing, bw_time now);
 // The selected route to fc00::e; NULL: none.
 void exitc_any_route(struct exitc *c, const uint8_t router_id[8], bw_time now);
-// After book_route(): looks at what changed.
+// Babel's routes to exits changed: asks the book to look again.
 void exitc_routes_changed(struct exitc *c, bw_time now);
 // status 0: no answer. Serials that are not ours are ignored; BW_ERR_NOTFOUND says so.
 int exitc_http_done(struct exitc *c, uint32_t serial, int status, const char *body, size_t n, bw_time now);

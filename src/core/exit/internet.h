@@ -32,12 +32,7 @@ struct internet_ops {
     void (*tell)(void *ctx, enum view_exit_state state, const struct bw_addr *exit, const char *why);
     void (*save_lease)(void *ctx, const struct exits_saved *l);
     void (*drop_lease)(void *ctx, const uint8_t key[32]);
-};
-
-struct internet_route { // Babel's view, for internet_routes
-    struct bw_addr address;  // of a node that is or may be an exit
-    uint32_t metric;         // BOOK_UNREACHABLE: none
-    struct bw_addr next_hop; // link-local address or whatever tells next hops apart
+    book_metric_fn *metric; // reads Babel's route to a mesh address; the only one that may be called at any time
 };
 
 struct internet; // allocated from mem
@@ -49,6 +44,7 @@ void internet_leave(struct internet *i, bw_time now); // gives leases back
 // ---- inputs ----
 void internet_share(struct internet *i, bool wanted, bw_time now);
 void internet_use(struct internet *i, enum exitc_use use, const struct bw_addr *pinned, bw_time now);
+void internet_killswitch(struct internet *i, bool on, bw_time now); // own connection is never used: auto means always
 void internet_limits(struct internet *i, uint64_t price, uint64_t down_bps, uint64_t up_bps);
 void internet_uplink(struct internet *i, bool default4, bool default6, bw_time now); // default routes outside the TUN
 void internet_local(struct internet *i, const struct bw_prefix *p, unsigned count, bw_time now); // local routes outside the TUN
@@ -60,8 +56,7 @@ void internet_http_done(struct internet *i, uint32_t serial, int status, const c
 // the /128 in the route table whose last 8 bytes are that router-id. Call when Babel's routes changed.
 void internet_any(struct internet *i, const uint8_t router_id[8], bw_time now);
 void internet_heard(struct internet *i, const struct bw_addr *exit, bw_time now);
-// For every address of internet_exits(), what Babel says of it now. Call when Babel's routes changed.
-void internet_route(struct internet *i, const struct internet_route *r, bw_time now);
+void internet_routes_changed(struct internet *i, bw_time now); // some selected route changed: ops.metric is asked again
 // FWD_PUNT_GATEWAY and FWD_PUNT_TUNNEL_ECHO. Answers go out through ops.send.
 void internet_punt(struct internet *i, const struct fwd_punt *p, bw_time now);
 // GET /v1/exit and POST /v1/lease over the mesh. Returns the HTTP status; the body is in out (cap >= OFFER_ANSWER_MAX).
@@ -81,7 +76,6 @@ const struct exits_plan *internet_share_plan(const struct internet *i);
 void internet_client_plan(const struct internet *i, struct exitc_plan *out);
 
 // ---- views ----
-unsigned internet_exits(const struct internet *i, struct bw_addr *out, unsigned max); // addresses whose routes matter
 void internet_view_status(const struct internet *i, struct view_status *v, bw_time now); // the exit_* and share_* fields, and problems
 void internet_view_exits(const struct internet *i, view_exit_fn *each, void *ctx, bw_time now);
 void internet_view_counters(const struct internet *i, view_counter_fn *each, void *ctx);
