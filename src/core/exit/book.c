@@ -82,7 +82,7 @@ int book_offer(struct book *b, const char *text, size_t n, const struct bw_addr 
     if (err) return err;
     struct book_entry *e = book_hear(b, &o.address, now);
     if (!e) return bw_addr_eq(&o.address, &b->self) ? BW_ERR_EXISTS : BW_ERR_NOMEM;
-    bool direct = from && bw_addr_eq(from, &o.address);
+    bool direct = from && (bw_addr_eq(from, &o.address) || bw_addr_eq(from, &bw_addr_any_exit));
     if (out) *out = e;
     if (!direct && e->has_offer && e->direct) return 0; // what the exit itself said stands
     char *copy = bw_resize(b->mem, e->text, e->text_len, n);

@@ -45,7 +45,8 @@ void book_free(struct book *b);
 struct book_entry *book_find(struct book *b, const struct bw_addr *address);
 // An address that may be an exit. NULL: not a mesh address, our own, or no room among better ones.
 struct book_entry *book_hear(struct book *b, const struct bw_addr *address, bw_time now);
-// A record as text: decoded, verified, taken in. BW_ERR_AUTH and others: refused. direct: it came from that address itself.
+// A record as text: decoded, verified, taken in. BW_ERR_AUTH and others: refused. from: who said
+// it, fc00::e included; NULL: somebody else passed it on.
 int book_offer(struct book *b, const char *text, size_t n, const struct bw_addr *from, bw_time now,
                struct book_entry **out) BW_NODISCARD;
 void book_routes_changed(struct book *b, bw_time now); // asks the metric of every entry again

@@ -2,7 +2,7 @@
 // client. The node feeds it events and asks it what the packet path and the machine should look like.
 //
 // Call order
-//   internet_init, internet_restore_lease for each stored lease, internet_share, internet_use, internet_local,
+//   internet_new, internet_restore_lease for each stored lease, internet_share, internet_use, internet_local,
 //   internet_uplink; then internet_tick whenever internet_deadline() is reached and after any input.
 //   When ops.changed is called (from inside a tick or an input, possibly more than once): rebuild the snapshot with
 //   internet_tunnels/_routes/_gateways, originate or withdraw fc00::e by internet_shares(), and hand internet_share_plan to
@@ -78,6 +78,8 @@ void internet_client_plan(const struct internet *i, struct exitc_plan *out);
 // ---- views ----
 void internet_view_status(const struct internet *i, struct view_status *v, bw_time now); // the exit_* and share_* fields, and problems
 void internet_view_exits(const struct internet *i, view_exit_fn *each, void *ctx, bw_time now);
+// Clients with a lease: who has which inner address, and what went through (l->shared).
+void internet_view_clients(const struct internet *i, void (*each)(void *ctx, const struct exits_lease *l), void *ctx);
 void internet_view_counters(const struct internet *i, view_counter_fn *each, void *ctx);
 
 #endif
