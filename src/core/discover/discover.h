@@ -15,7 +15,7 @@
 #define DISCOVER_PORT 4870
 extern const struct bw_addr discover_group; // ff12::4870 (RFC 4291 section 2.7: transient, link-local scope)
 
-#define DISCOVER_KNOWN_MAX 1024 // (key, interface) pairs remembered; the one heard longest ago gives way
+#define DISCOVER_KNOWN_MAX 1024 // keys remembered; the one heard longest ago gives way
 
 enum discover_drop {
     DISCOVER_DROP_MALFORMED,
@@ -54,6 +54,7 @@ struct discover;
 struct discover *discover_new(struct bw_mem *mem, struct bw_rng *rng, const struct bw_log *log, const struct discover_config *config,
                               const struct discover_ops *ops); // NULL: no memory
 void discover_free(struct discover *d);
+void discover_set(struct discover *d, const struct discover_config *config); // port or secret changed; the identity must not
 
 // Begins to send on the interface: at once, then a short burst, then about every 10 s. Adding one twice starts the burst
 // again (cable plugged in). BW_ERR_NOMEM.
