@@ -27,6 +27,7 @@
 #include "os/resolv.h"
 #include "os/state.h"
 #include "os/store.h"
+#include "os/sysctl.h"
 #include "os/timer.h"
 #include "os/watch.h"
 #include "os/why.h"
@@ -79,7 +80,7 @@ struct daemon {
     struct uapi *uapi;
     struct share share;
     bool share_ready;
-    char journal[OS_PATH];
+    struct os_sysctl *sysctl;
     struct netconf *netconf;
     struct os_dnsfwd *dns;
     struct bw_addr dns_at;

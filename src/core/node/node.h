@@ -55,7 +55,8 @@ struct node_config {
     unsigned export_count, import_count, denied_count;
     uint32_t table_cap;        // destinations kept at most; 0: the default
     uint64_t tai_high;         // stored NODE_TAI_HIGH, 0 if none
-    uint16_t seqno;            // stored NODE_SEQNO + 1
+    uint16_t seqno;            // stored NODE_SEQNO
+    bool clean_start;          // the first start with this identity, or the last stop was node_stopped_clean()
     uint64_t epoch;            // one more at each start with this identity
     bool probe_none, probe4, probe6; // internet.probe: none; has targets in the family
     uint64_t limit_down_bps, limit_up_bps;
@@ -89,6 +90,7 @@ bw_time node_deadline(const struct node *n);
 // Leaves in good order: routes are retracted, leases given back; goes on forwarding meanwhile.
 void node_stop(struct node *n, bw_time now);
 bool node_stopped(const struct node *n, bw_time now);
+bool node_stopped_clean(const struct node *n); // every neighbour knows: remember it, see node_config.clean_start
 
 // ---- what is so ----
 struct linkset *node_links(struct node *n);

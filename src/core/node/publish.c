@@ -1,0 +1,139 @@
+// The snapshot that the packet path works on, built from links, routes and tunnels.
+#include "core/node/node_private.h"
+
+struct routes {
+    struct node *n;
+    struct fwd_route *v;
+    unsigned count, room;
+    bool full;
+};
+
+static bool add_route(struct routes *r, const struct fwd_route *route)
+{
+    if (r->count == r->room) {
+        unsigned room = r->room ? r->room * 2 : 32;
+        void *v = bw_resize(r->n->mem, r->v, r->room * sizeof *r->v, room * sizeof *r->v);
+        if (!v) {
+            r->full = true;
+            return false;
+        }
+        r->v = v;
+        r->room = room;
+    }
+    r->v[r->count++] = *route;
+    return true;
+}
+
+static void add_selected(void *ctx, const struct babel_route *b)
+{
+    struct routes *r = ctx;
+    if (b->own || r->full) return;
+    struct fwd_route route = {.prefix = b->prefix, .link = b->slot,
+                              .target = b->metric == BABEL_INFINITY ? FWD_UNREACHABLE : FWD_TO_LINK};
+    add_route(r, &route);
+}
+
+struct links {
+    struct fwd_link *v;
+    struct keypair **rx;
+    uint16_t *rx_slots;
+    unsigned count, rx_count;
+};
+
+static bool gather_links(struct node *n, struct links *l)
+{
+    int last = -1;
+    for (int s = -1; (s = linkset_next(n->links, s)) >= 0;) last = s;
+    l->count = (unsigned)(last + 1);
+    if (!l->count) return true;
+    l->v = bw_alloc(n->mem, l->count * sizeof *l->v);
+    l->rx = bw_alloc(n->mem, l->count * LINK_RX_KEYS * sizeof *l->rx);
+    l->rx_slots = bw_alloc(n->mem, l->count * LINK_RX_KEYS * sizeof *l->rx_slots);
+    if (!l->v || !l->rx || !l->rx_slots) return false;
+    for (int s = -1; (s = linkset_next(n->links, s)) >= 0;) {
+        struct link_info i;
+        struct keypair *rx[LINK_RX_KEYS];
+        unsigned rx_count = 0;
+        struct fwd_link *f = &l->v[s];
+        if (linkset_info(n->links, (uint16_t)s, &i)) continue;
+        *f = (struct fwd_link){.used = true, .internet = i.internet, .ifindex = i.ifindex, .remote = i.endpoint, .shared = i.shared};
+        linkset_keys(n->links, (uint16_t)s, &f->tx, rx, &rx_count);
+        for (unsigned k = 0; k < rx_count; k++) {
+            l->rx[l->rx_count] = rx[k];
+            l->rx_slots[l->rx_count++] = (uint16_t)s;
+        }
+    }
+    return true;
+}
+
+static void free_links(struct node *n, struct links *l)
+{
+    bw_free(n->mem, l->v, l->count * sizeof *l->v);
+    bw_free(n->mem, l->rx, l->count * LINK_RX_KEYS * sizeof *l->rx);
+    bw_free(n->mem, l->rx_slots, l->count * LINK_RX_KEYS * sizeof *l->rx_slots);
+}
+
+static void add_exports(struct node *n, struct routes *r)
+{
+    for (unsigned i = 0; i < n->exports.count; i++) {
+        struct fwd_route route = {.prefix = n->exports.v[i], .target = FWD_TO_TUN};
+        add_route(r, &route);
+    }
+}
+
+static struct fwd_snapshot *build(struct node *n, struct links *l, struct routes *mesh, struct fwd_tunnel *tunnels,
+                                  unsigned tunnel_count, struct fwd_route *tun, unsigned tun_count)
+{
+    struct exitc_plan plan;
+    internet_client_plan(n->internet, &plan);
+    struct fwd_config c = {
+        .self = n->config.id->addr,
+        .linklocal = identity_linklocal(n->config.id->router_id),
+        .sharing = internet_shares(n->internet),
+        .transit = n->config.transit,
+        .links = l->v,
+        .link_count = l->count,
+        .rx_keys = l->rx,
+        .rx_links = l->rx_slots,
+        .rx_count = l->rx_count,
+        .mesh = mesh->v,
+        .mesh_count = mesh->count,
+        .tun = tun,
+        .tun_count = tun_count,
+        .tunnels = tunnels,
+        .tunnel_count = tunnel_count,
+    };
+    if (plan.active) c.icmp4_source = plan.inner4;
+    internet_gateways(n->internet, &c.gateway4, &c.gateway6);
+    memcpy(c.hash_key, n->hash_key, sizeof c.hash_key);
+    return fwd_snapshot_new(n->mem, &c);
+}
+
+void node_publish(struct node *n)
+{
+    struct links l = {0};
+    struct routes mesh = {.n = n};
+    unsigned tunnel_count = internet_tunnels(n->internet, NULL, 0), tun_count = internet_tun_routes(n->internet, NULL, 0);
+    struct fwd_tunnel *tunnels = tunnel_count ? bw_alloc(n->mem, tunnel_count * sizeof *tunnels) : NULL;
+    struct fwd_route *tun = tun_count ? bw_alloc(n->mem, tun_count * sizeof *tun) : NULL;
+    struct fwd_snapshot *s = NULL;
+    if (gather_links(n, &l) && (tunnels || !tunnel_count) && (tun || !tun_count)) {
+        internet_tunnels(n->internet, tunnels, tunnel_count);
+        internet_tun_routes(n->internet, tun, tun_count);
+        babel_each_selected(n->babel, add_selected, &mesh);
+        add_exports(n, &mesh);
+        if (!mesh.full) s = build(n, &l, &mesh, tunnels, tunnel_count, tun, tun_count);
+    }
+    free_links(n, &l);
+    bw_free(n->mem, mesh.v, mesh.room * sizeof *mesh.v);
+    bw_free(n->mem, tunnels, tunnel_count * sizeof *tunnels);
+    bw_free(n->mem, tun, tun_count * sizeof *tun);
+    if (s) {
+        n->keys_changed = n->routes_changed = false;
+        n->publish_at = BW_NEVER;
+        n->out.publish(n->out.ctx, s);
+    } else {
+        n->publish_at = n->now + BW_S; // the packet path goes on with the old one meanwhile
+        bw_log(n->log, BW_ERROR, "no memory for the forwarding table: the old one stays for now");
+    }
+}

@@ -1,0 +1,224 @@
+// The node as plain structs, for the API (core/view.h).
+#include "core/node/node_private.h"
+
+#include <stdio.h>
+
+const char *view_exit_state_name(enum view_exit_state s)
+{
+    static const char *const names[] = {"none", "own", "searching", "joining", "active", "lost"};
+    return (unsigned)s < sizeof names / sizeof *names ? names[s] : "none";
+}
+
+const char *view_share_state_name(enum view_share_state s)
+{
+    static const char *const names[] = {"off", "probing", "on", "down"};
+    return (unsigned)s < sizeof names / sizeof *names ? names[s] : "off";
+}
+
+// ---- peers ----
+
+struct babel_side {
+    uint16_t slot;
+    bool found, byway;
+    int64_t rtt_us;
+    uint16_t cost;
+};
+
+static void find_side(void *ctx, const struct babel_neighbour *b)
+{
+    struct babel_side *s = ctx;
+    if (b->slot != s->slot) return;
+    if (s->found && b->cost >= s->cost) return;
+    *s = (struct babel_side){.slot = s->slot, .found = true, .byway = b->byway, .rtt_us = b->rtt_us, .cost = b->cost};
+}
+
+static void link_name(const struct node *n, const struct link_info *l, char out[VIEW_LINK])
+{
+    if (l->on_link) snprintf(out, VIEW_LINK, "%s", node_iface_name(n, l->ifindex));
+    else if (l->name[0]) snprintf(out, VIEW_LINK, "peer %s", l->name);
+    else bw_endpoint_text(&l->endpoint, out);
+}
+
+static void fill_peer(struct node *n, const struct link_info *l, struct view_peer *v)
+{
+    struct babel_side side = {.slot = l->slot, .rtt_us = -1, .cost = BABEL_INFINITY};
+    babel_each_neighbour(n->babel, find_side, &side);
+    *v = (struct view_peer){.stock = l->kind != LINK_KIND_BYWAY && !side.byway, .address = l->addr, .endpoint = l->endpoint,
+                            .rtt_us = side.rtt_us, .cost = side.cost, .last_handshake_s = -1};
+    memcpy(v->key, l->key, sizeof v->key);
+    const char *told = l->slot < n->slots ? n->neighbours[l->slot].name : "";
+    snprintf(v->name, sizeof v->name, "%s", l->name[0] ? l->name : told);
+    link_name(n, l, v->link);
+    snprintf(v->state, sizeof v->state, "%s", link_state_name(l->state));
+    snprintf(v->source, sizeof v->source, "%s", link_source_name(l->source));
+    if (l->shared) {
+        v->rx_bytes = atomic_load_explicit(&l->shared->rx_bytes, memory_order_relaxed);
+        v->tx_bytes = atomic_load_explicit(&l->shared->tx_bytes, memory_order_relaxed);
+    }
+    if (l->last_handshake) v->last_handshake_s = (int64_t)((n->now - l->last_handshake) / BW_S);
+}
+
+void node_view_peers(struct node *n, view_peer_fn *fn, void *ctx, bw_time now)
+{
+    n->now = now;
+    for (int slot = -1; (slot = linkset_next(n->links, slot)) >= 0;) {
+        struct link_info l;
+        struct view_peer v;
+        if (linkset_info(n->links, (uint16_t)slot, &l)) continue;
+        fill_peer(n, &l, &v);
+        fn(ctx, &v);
+    }
+}
+
+const char *node_name_of(struct node *n, const struct bw_addr *a)
+{
+    if (bw_addr_eq(a, &n->config.id->addr)) return n->config.name;
+    for (int slot = -1; (slot = linkset_next(n->links, slot)) >= 0;) {
+        struct link_info l;
+        if (linkset_info(n->links, (uint16_t)slot, &l) || !bw_addr_eq(a, &l.addr)) continue;
+        if ((unsigned)slot < n->slots && n->neighbours[slot].name[0]) return n->neighbours[slot].name;
+    }
+    return "";
+}
+
+// ---- routes ----
+
+struct route_list {
+    struct node *n;
+    view_route_fn *fn;
+    void *ctx;
+};
+
+static void route_view(void *ctx, const struct babel_route *r)
+{
+    struct route_list *l = ctx;
+    struct view_route v = {.prefix = r->prefix, .metric = r->metric, .next_hop = r->next_hop, .selected = r->selected,
+                           .seqno = r->seqno};
+    memcpy(v.router_id, r->router_id, sizeof v.router_id);
+    struct link_info i;
+    if (r->own) snprintf(v.link, sizeof v.link, "self");
+    else if (!linkset_info(l->n->links, r->slot, &i)) link_name(l->n, &i, v.link);
+    l->fn(l->ctx, &v);
+}
+
+void node_view_routes(struct node *n, view_route_fn *fn, void *ctx)
+{
+    struct route_list l = {n, fn, ctx};
+    babel_each_route(n->babel, route_view, &l);
+}
+
+// End-to-end sessions do not exist yet; the list is honest about it.
+void node_view_sessions(struct node *n, view_session_fn *fn, void *ctx)
+{
+    (void)n, (void)fn, (void)ctx;
+}
+
+// ---- exits and status ----
+
+void node_view_exits(struct node *n, view_exit_fn *fn, void *ctx, bw_time now)
+{
+    internet_view_exits(n->internet, fn, ctx, now);
+}
+
+static void add_problem(struct view_status *v, const char *code, const char *text, const char *hint)
+{
+    if (v->problem_count == sizeof v->problems / sizeof *v->problems) return;
+    struct view_problem *p = &v->problems[v->problem_count++];
+    snprintf(p->code, sizeof p->code, "%s", code);
+    snprintf(p->text, sizeof p->text, "%s", text);
+    snprintf(p->hint, sizeof p->hint, "%s", hint);
+}
+
+static void link_problems(struct node *n, struct view_status *v)
+{
+    unsigned links = 0;
+    for (int slot = -1; (slot = linkset_next(n->links, slot)) >= 0;) links++;
+    bool settled = n->now - n->started > 5 * BW_S;
+    if (!n->iface_count && !links)
+        add_problem(v, "no-interfaces", "no interface is fit for finding neighbours, and no peer is configured",
+                    "plug in a cable or join a Wi-Fi network, or paste a neighbour's `byway invite` into `byway join`");
+    else if (!links && settled)
+        add_problem(v, "no-neighbours", "no neighbour has been found yet",
+                    "is byway running on another machine on the same cable or Wi-Fi? else `byway join` an invite");
+    else if (!v->peers && settled)
+        add_problem(v, "no-link-up", "neighbours are known but none answers",
+                    "check that UDP port 4870 is not blocked, and that both sides use the same network secret (`byway peers`)");
+    if (n->twin_at && n->now - n->twin_at < 120 * BW_S)
+        add_problem(v, "same-key", "another machine runs with this node's key",
+                    "run `byway key new --force` on one of the two: a copied state folder cannot be used twice");
+}
+
+static void total_up(void *ctx, const struct babel_route *r)
+{
+    (void)r;
+    ++*(uint32_t *)ctx;
+}
+
+void node_view_status(struct node *n, struct view_status *v, bw_time now)
+{
+    n->now = now;
+    memset(v, 0, sizeof *v);
+    snprintf(v->name, sizeof v->name, "%s", n->config.name);
+    v->address = n->config.id->addr;
+    memcpy(v->key, n->config.id->link_pk, sizeof v->key);
+    v->uptime_s = (now - n->started) / BW_S;
+    for (int slot = -1; (slot = linkset_next(n->links, slot)) >= 0;) {
+        struct link_info l;
+        if (linkset_info(n->links, (uint16_t)slot, &l)) continue;
+        if (l.state == LINK_UP) v->peers++;
+        if (!l.shared) continue;
+        v->rx_bytes += atomic_load_explicit(&l.shared->rx_bytes, memory_order_relaxed);
+        v->tx_bytes += atomic_load_explicit(&l.shared->tx_bytes, memory_order_relaxed);
+    }
+    babel_each_selected(n->babel, total_up, &v->routes);
+    internet_view_status(n->internet, v, now);
+    if (!bw_addr_is_zero(&v->exit_address)) {
+        struct bw_prefix p = bw_prefix_host(&v->exit_address);
+        struct babel_route r;
+        struct link_info l;
+        if (babel_lookup(n->babel, &p, &r) && !r.own && !linkset_info(n->links, r.slot, &l)) {
+            const char *name = r.slot < n->slots ? n->neighbours[r.slot].name : "";
+            if (*name) snprintf(v->exit_via, sizeof v->exit_via, "%s", name);
+            else link_name(n, &l, v->exit_via);
+        }
+    }
+    link_problems(n, v);
+}
+
+// ---- counters ----
+
+static void count(view_counter_fn *fn, void *ctx, const char *name, const char *label, const char *value, uint64_t n)
+{
+    struct view_counter c = {name, label, value, n};
+    fn(ctx, &c);
+}
+
+static void babel_view_counters(struct node *n, view_counter_fn *fn, void *ctx)
+{
+    const struct babel_counters *c = babel_counters(n->babel);
+    for (int i = 0; i < BABEL_DROP_COUNT; i++)
+        count(fn, ctx, "byway_babel_dropped_total", "reason", babel_drop_name((enum babel_drop)i), c->drops[i]);
+    for (unsigned i = 0; i < BABEL_TYPES; i++) count(fn, ctx, "byway_babel_tlvs_sent_total", "type", babel_tlv_name(i), c->tx_tlvs[i]);
+    for (unsigned i = 0; i < BABEL_TYPES; i++) count(fn, ctx, "byway_babel_tlvs_received_total", "type", babel_tlv_name(i), c->rx_tlvs[i]);
+    count(fn, ctx, "byway_babel_packets_sent_total", NULL, NULL, c->tx_packets);
+    count(fn, ctx, "byway_babel_bytes_sent_total", NULL, NULL, c->tx_bytes);
+    count(fn, ctx, "byway_babel_packets_received_total", NULL, NULL, c->rx_packets);
+    count(fn, ctx, "byway_babel_bytes_received_total", NULL, NULL, c->rx_bytes);
+}
+
+void node_view_counters(struct node *n, view_counter_fn *fn, void *ctx)
+{
+    for (int i = 0; i < LINK_DROP_COUNT; i++)
+        count(fn, ctx, "byway_handshakes_dropped_total", "reason", link_drop_name((enum link_drop)i), linkset_drops(n->links, (enum link_drop)i));
+    struct linkset_stats s;
+    linkset_stats(n->links, &s);
+    count(fn, ctx, "byway_handshakes_total", NULL, NULL, s.handshakes);
+    count(fn, ctx, "byway_cookies_sent_total", NULL, NULL, s.cookies_sent);
+    for (int i = 0; i < DISCOVER_DROP_COUNT; i++)
+        count(fn, ctx, "byway_beacons_dropped_total", "reason", discover_drop_name((enum discover_drop)i),
+              discover_drops(n->discover, (enum discover_drop)i));
+    count(fn, ctx, "byway_beacons_sent_total", NULL, NULL, discover_sent(n->discover));
+    count(fn, ctx, "byway_beacons_heard_total", NULL, NULL, discover_heard(n->discover));
+    babel_view_counters(n, fn, ctx);
+    internet_view_counters(n->internet, fn, ctx);
+}

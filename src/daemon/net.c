@@ -1,0 +1,157 @@
+// The machine's own network: discovery interfaces as they come and go, local prefixes, default routes outside the TUN.
+#include "daemon/daemon_private.h"
+
+#include "core/discover/discover.h"
+#include "os/local.h"
+
+#define REFRESH_DELAY (30 * BW_MS) // changes come in swarms
+
+static void on_iface(void *ctx, const struct os_iface *i, bool present)
+{
+    struct daemon *d = ctx;
+    if (present) {
+        if (os_udp_join(d->beacons_open ? &d->beacons : &d->udp[0], &discover_group, i->index))
+            bw_log(&d->log, BW_WARN, "%s: cannot listen for beacons there", i->name);
+        node_iface_add(d->node, i->index, i->name, os_clock_now());
+    } else {
+        os_udp_leave(d->beacons_open ? &d->beacons : &d->udp[0], &discover_group, i->index);
+        node_iface_remove(d->node, i->index, os_clock_now());
+    }
+    bw_log(&d->log, BW_INFO, "%s: %s", i->name, present ? "looking for neighbours" : "gone");
+    if (d->ifwatch) daemon_turn(d); // not from within net_open
+}
+
+static void on_any(void *ctx, const struct os_nl_event *e)
+{
+    struct daemon *d = ctx;
+    (void)e;
+    os_timer_at(d->renet, os_clock_now() + REFRESH_DELAY);
+}
+
+static void on_renet(void *ctx)
+{
+    struct daemon *d = ctx;
+    net_refresh(d);
+    daemon_turn(d);
+}
+
+static struct os_ifwatch_config watch_config(const struct daemon *d, const char *names[CONFIG_INTERFACES])
+{
+    const struct config_discover *c = &d->config.discover;
+    for (uint32_t i = 0; i < c->count; i++) names[i] = c->interfaces[i];
+    return (struct os_ifwatch_config){.mode = c->mode == CONFIG_DISCOVER_AUTO   ? OS_IFWATCH_AUTO
+                                              : c->mode == CONFIG_DISCOVER_LIST ? OS_IFWATCH_LIST
+                                                                                : OS_IFWATCH_NONE,
+                                      .names = names, .name_count = c->count, .skip = d->tun.name};
+}
+
+// Beacons are heard on the discovery port only; if links use another port, that takes a socket of its own.
+static void on_beacon(void *ctx, int events)
+{
+    struct daemon *d = ctx;
+    static uint8_t buf[2048];
+    (void)events;
+    int fds[2] = {d->beacons.fd4, d->beacons.fd6};
+    for (int i = 0; i < 2; i++) {
+        for (int k = 0; fds[i] >= 0 && k < 32; k++) {
+            struct os_udp_train t = {.data = buf, .room = sizeof buf};
+            if (os_udp_receive(fds[i], &t, 1) != 1) break;
+            struct fwd_punt p = {.kind = FWD_PUNT_HANDSHAKE, .link = FWD_NO_LINK, .remote = t.remote, .ifindex = t.ifindex,
+                                 .data = t.data, .len = t.len < t.seg ? t.len : t.seg};
+            node_punt(d->node, &p, os_clock_now(), os_clock_unix_ns());
+        }
+    }
+    daemon_turn(d);
+}
+
+static int open_beacons(struct daemon *d, char *why, size_t n)
+{
+    char err[OS_ERROR_TEXT];
+    struct os_udp_options o = {.port = DISCOVER_PORT, .mark = NETCONF_MARK, .share = true, .join = true};
+    if (d->config.listen.port == DISCOVER_PORT || d->config.discover.mode == CONFIG_DISCOVER_NONE) return 0;
+    if (os_udp_open(&d->beacons, &o, err)) return os_why(BW_ERR_SYS, why, n, "no beacons on UDP port %d: %s", DISCOVER_PORT, err);
+    d->beacons_open = true;
+    int fds[2] = {d->beacons.fd4, d->beacons.fd6};
+    for (int i = 0; i < 2; i++)
+        if (fds[i] >= 0 && os_watch_open(&d->loop, fds[i], UV_READABLE, on_beacon, d, &d->beacon_watch[i]))
+            return os_why(BW_ERR_NOMEM, why, n, "no memory");
+    return 0;
+}
+
+int net_open(struct daemon *d, char *why, size_t n)
+{
+    const char *names[CONFIG_INTERFACES];
+    int err = open_beacons(d, why, n);
+    if (err) return err;
+    if (os_timer_open(&d->loop, on_renet, d, &d->renet)) return os_why(BW_ERR_NOMEM, why, n, "no memory");
+    net_refresh(d);
+    struct os_ifwatch_config c = watch_config(d, names);
+    return os_ifwatch_open(&d->loop, d->nl, &c, on_iface, on_any, d, &d->ifwatch, why, n);
+}
+
+int net_discovery(struct daemon *d)
+{
+    const char *names[CONFIG_INTERFACES];
+    struct os_ifwatch_config c = watch_config(d, names);
+    return os_ifwatch_reload(d->ifwatch, &c);
+}
+
+static int add_local(void *ctx, const struct bw_prefix *p, uint32_t index)
+{
+    struct daemon *d = ctx;
+    (void)index;
+    for (unsigned i = 0; i < d->local_count; i++)
+        if (bw_prefix_eq(&d->local[i], p)) return 0;
+    if (d->local_count < DAEMON_PREFIXES) d->local[d->local_count++] = *p;
+    return 0;
+}
+
+static int match_index(void *ctx, const struct os_link *l)
+{
+    struct os_link *want = ctx;
+    if (l->index != want->index) return 0;
+    *want = *l;
+    return 1;
+}
+
+static bool uplink_name(struct daemon *d, bool v4, char out[16])
+{
+    struct os_route r;
+    out[0] = 0;
+    if (os_local_uplink(d->nl, v4, d->tun.ifindex, &r)) return false;
+    struct os_link l = {.index = r.out_if};
+    if (os_nl_links(d->nl, match_index, &l) != 1) return false;
+    memcpy(out, l.name, 16);
+    return true;
+}
+
+void net_refresh(struct daemon *d)
+{
+    struct bw_prefix before[DAEMON_PREFIXES];
+    unsigned before_count = d->local_count;
+    char up4[16], up6[16];
+    memcpy(before, d->local, sizeof before);
+    d->local_count = 0;
+    if (os_local_prefixes(d->nl, d->tun.ifindex, add_local, d)) {
+        bw_log(&d->log, BW_WARN, "the kernel's routes cannot be read: %s", os_nl_error(d->nl));
+        memcpy(d->local, before, sizeof before);
+        d->local_count = before_count;
+    }
+    bool v4 = uplink_name(d, true, up4), v6 = uplink_name(d, false, up6);
+    if (memcmp(up4, d->uplink4, 16) || memcmp(up6, d->uplink6, 16)) d->setup_dirty = true;
+    memcpy(d->uplink4, up4, 16);
+    memcpy(d->uplink6, up6, 16);
+    node_local(d->node, d->local, d->local_count, os_clock_now());
+    node_uplink(d->node, v4, v6, os_clock_now());
+}
+
+void net_close(struct daemon *d)
+{
+    os_ifwatch_close(d->ifwatch);
+    os_timer_close(d->renet);
+    for (int i = 0; i < 2; i++) os_watch_close(d->beacon_watch[i], false);
+    if (d->beacons_open) os_udp_close(&d->beacons);
+    d->ifwatch = NULL;
+    d->renet = NULL;
+    d->beacons_open = false;
+}

@@ -1,0 +1,195 @@
+// `byway ping` and `byway trace`: echo requests from our mesh address with a chosen hop limit, one line of JSON per answer.
+#include "daemon/daemon_private.h"
+
+#include "os/icmp.h"
+
+#define ANSWER_WAIT (2 * BW_S) // for the last answers, and for each hop of a trace
+#define SILENT_HOPS 8          // a trace ends after so many hops in a row without an answer
+
+struct pinger {
+    struct pinger *next;
+    struct daemon *d;
+    struct api_reply *reply; // NULL: the asker went away
+    struct os_icmp *icmp;
+    struct os_timer *timer;
+    struct api_probe ask;
+    bool trace;
+    uint16_t seq;            // of the last request sent, from 1
+    uint32_t sent, received;
+    bw_time at[64];          // when seq % 64 was sent
+    bw_time end;             // ping: BW_NEVER until all are sent
+    // trace: the hop being asked
+    uint32_t hop, hop_answers, silent;
+    struct bw_addr hop_from;
+    double hop_rtt[10];
+    bool reached;
+};
+
+static void finish(struct pinger *p)
+{
+    struct daemon *d = p->d;
+    struct pinger **at = &d->pingers;
+    while (*at && *at != p) at = &(*at)->next;
+    if (*at) *at = p->next;
+    if (p->reply) {
+        json_t *done = p->trace ? json_pack("{s:b, s:b}", "done", 1, "reached", p->reached)
+                                : json_pack("{s:b, s:i, s:i}", "done", 1, "sent", (int)p->sent, "received", (int)p->received);
+        const char *name = node_name_of(d->node, &p->ask.address);
+        json_object_set_new(done, "name", *name ? json_string(name) : json_null());
+        json_object_set_new(done, "session", json_string("none"));
+        char key[BW_KEY_TEXT];
+        json_t *k = json_null();
+        for (int slot = -1; (slot = linkset_next(node_links(d->node), slot)) >= 0;) {
+            struct link_info l;
+            if (linkset_info(node_links(d->node), (uint16_t)slot, &l) || !bw_addr_eq(&l.addr, &p->ask.address)) continue;
+            k = json_string(bw_base64_encode(l.key, sizeof l.key, key));
+            break;
+        }
+        json_object_set_new(done, "key", k);
+        api_reply_line(p->reply, done);
+        api_reply_end(p->reply);
+    }
+    os_icmp_close(p->icmp);
+    os_timer_close(p->timer);
+    free(p);
+}
+
+static void send_one(struct pinger *p, uint8_t hop_limit)
+{
+    p->seq++;
+    p->sent++;
+    p->at[p->seq % 64] = os_clock_now();
+    if (os_icmp_send(p->icmp, &p->ask.address, p->seq, hop_limit, 56))
+        bw_log(&p->d->log, BW_DEBUG, "an echo request could not be sent: %s", strerror(errno));
+}
+
+// ---- ping ----
+
+static void ping_reply(struct pinger *p, const struct os_icmp_reply *r, double rtt)
+{
+    json_t *line;
+    char addr[BW_ADDR_TEXT];
+    bw_addr_text(&r->from, addr);
+    if (r->kind == OS_ICMP_ECHO) {
+        p->received++;
+        line = json_pack("{s:i, s:f, s:i, s:s}", "seq", r->seq, "rtt_ms", rtt, "hop_limit", r->hop_limit, "address", addr);
+    } else {
+        const char *what = r->kind == OS_ICMP_TIME_EXCEEDED ? "hop limit exceeded" : "unreachable";
+        line = json_pack("{s:i, s:i, s:s, s:s}", "seq", r->seq, "rtt_ms", -1, "error", what, "address", addr);
+    }
+    api_reply_line(p->reply, line);
+    if (p->received >= p->ask.count) finish(p);
+}
+
+static void ping_timer(struct pinger *p)
+{
+    bw_time now = os_clock_now();
+    if (p->sent < p->ask.count) {
+        send_one(p, 0);
+        os_timer_at(p->timer, now + (p->sent < p->ask.count ? p->ask.interval_ms * BW_MS : ANSWER_WAIT));
+        return;
+    }
+    finish(p);
+}
+
+// ---- trace ----
+
+static void hop_begin(struct pinger *p)
+{
+    p->hop++;
+    p->hop_answers = 0;
+    p->hop_from = (struct bw_addr){{0}};
+    for (uint32_t i = 0; i < p->ask.count; i++) send_one(p, (uint8_t)p->hop);
+    os_timer_at(p->timer, os_clock_now() + ANSWER_WAIT);
+}
+
+static void hop_end(struct pinger *p)
+{
+    char addr[BW_ADDR_TEXT];
+    json_t *rtts = json_array();
+    for (uint32_t i = 0; i < p->hop_answers; i++) json_array_append_new(rtts, json_real(p->hop_rtt[i]));
+    for (uint32_t i = p->hop_answers; i < p->ask.count; i++) json_array_append_new(rtts, json_integer(-1));
+    const char *name = p->hop_answers ? node_name_of(p->d->node, &p->hop_from) : "";
+    json_t *line = json_pack("{s:i, s:o}", "hop", (int)p->hop, "rtt_ms", rtts);
+    json_object_set_new(line, "address", p->hop_answers ? json_string(bw_addr_text(&p->hop_from, addr)) : json_null());
+    json_object_set_new(line, "name", *name ? json_string(name) : json_null());
+    api_reply_line(p->reply, line);
+    p->silent = p->hop_answers ? 0 : p->silent + 1;
+    if (p->reached || p->hop >= p->ask.max_hops || p->silent >= SILENT_HOPS) finish(p);
+    else hop_begin(p);
+}
+
+static void trace_reply(struct pinger *p, const struct os_icmp_reply *r, double rtt)
+{
+    uint32_t first = (p->hop - 1) * p->ask.count + 1; // sequence numbers of the present hop
+    if (r->seq < first || r->seq >= first + p->ask.count || p->hop_answers == p->ask.count) return;
+    p->hop_from = r->from;
+    p->hop_rtt[p->hop_answers++] = rtt;
+    if (r->kind == OS_ICMP_ECHO) p->reached = true;
+    if (p->hop_answers == p->ask.count) hop_end(p);
+}
+
+// ---- both ----
+
+static void on_reply(void *ctx, const struct os_icmp_reply *r)
+{
+    struct pinger *p = ctx;
+    if (!p->reply || !bw_addr_eq(&r->target, &p->ask.address) || (uint16_t)(p->seq - r->seq) >= 64) return;
+    double rtt = (double)(r->at - p->at[r->seq % 64]) / 1000.0;
+    if (p->trace) trace_reply(p, r, rtt);
+    else ping_reply(p, r, rtt);
+}
+
+static void on_timer(void *ctx)
+{
+    struct pinger *p = ctx;
+    if (!p->reply) finish(p);
+    else if (p->trace) hop_end(p);
+    else ping_timer(p);
+}
+
+static int start(struct daemon *d, const struct api_probe *ask, struct api_reply *r, bool trace, struct api_error *e)
+{
+    struct pinger *p = calloc(1, sizeof *p);
+    struct os_icmp_config c = {.v4 = bw_addr_is_v4(&ask->address), .src = d->id.addr};
+    if (c.v4) c.src = (struct bw_addr){{0}};
+    if (!p) return 500;
+    *p = (struct pinger){.d = d, .reply = r, .ask = *ask, .trace = trace};
+    if (trace && p->ask.count > 10) p->ask.count = 10;
+    if (os_timer_open(&d->loop, on_timer, p, &p->timer) || os_icmp_open(&d->loop, &c, on_reply, p, &p->icmp, e->text, sizeof e->text)) {
+        os_timer_close(p->timer);
+        free(p);
+        return 500;
+    }
+    p->next = d->pingers;
+    d->pingers = p;
+    if (trace) hop_begin(p);
+    else ping_timer(p);
+    return 0;
+}
+
+int pinger_ping(void *ctx, const struct api_probe *p, struct api_reply *r, struct api_error *e)
+{
+    return start(ctx, p, r, false, e);
+}
+
+int pinger_trace(void *ctx, const struct api_probe *p, struct api_reply *r, struct api_error *e)
+{
+    return start(ctx, p, r, true, e);
+}
+
+void pinger_gone(void *ctx, struct api_reply *r)
+{
+    struct daemon *d = ctx;
+    for (struct pinger *p = d->pingers; p; p = p->next) {
+        if (p->reply != r) continue;
+        p->reply = NULL;
+        os_timer_at(p->timer, 0); // ends there, not under the API's feet
+        return;
+    }
+}
+
+void pinger_close(struct daemon *d)
+{
+    while (d->pingers) finish(d->pingers);
+}

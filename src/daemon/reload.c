@@ -1,0 +1,76 @@
+// A changed configuration, applied without dropping what did not change.
+#include "daemon/daemon_private.h"
+
+void reload_internet(struct daemon *d)
+{
+    const struct config_internet *c = &d->config.internet;
+    static const enum exitc_use uses[] = {[CONFIG_USE_AUTO] = EXITC_AUTO, [CONFIG_USE_ALWAYS] = EXITC_ALWAYS,
+                                          [CONFIG_USE_NONE] = EXITC_NONE, [CONFIG_USE_ADDRESS] = EXITC_PINNED};
+    node_set_limits(d->node, c->limit_down_bps, c->limit_up_bps);
+    node_use(d->node, uses[c->use], &c->use_address, os_clock_now());
+    node_share(d->node, c->share != CONFIG_SHARE_NO, os_clock_now());
+    d->setup_dirty = true;
+}
+
+static void reload_routing(struct daemon *d)
+{
+    struct bw_prefix imports[CONFIG_PREFIXES], denied[CONFIG_PREFIXES];
+    const struct config_routing *r = &d->config.routing;
+    struct node_config c = {.transit = r->transit, .exports = r->exports, .export_count = r->export_count, .imports = imports,
+                            .denied = denied};
+    for (uint32_t i = 0; i < r->import_count; i++) {
+        if (r->imports[i].deny) denied[c.denied_count++] = r->imports[i].prefix;
+        else imports[c.import_count++] = r->imports[i].prefix;
+    }
+    node_set_routing(d->node, &c, os_clock_now());
+    d->setup_dirty = true;
+}
+
+static void warn_fixed(struct daemon *d, unsigned diff, const struct config *old, const struct config *c)
+{
+    if (diff & CONFIG_TUN) bw_log(&d->log, BW_WARN, "[tun] has changed: restart the node for that to take effect");
+    if (old->listen.port != c->listen.port) bw_log(&d->log, BW_WARN, "listen.port has changed: restart the node for that to take effect");
+    if (diff & CONFIG_INTERNET && (old->internet.probe != c->internet.probe || old->internet.dns != c->internet.dns))
+        bw_log(&d->log, BW_WARN, "internet.probe and internet.dns take effect at the next start of the node");
+}
+
+static void apply(struct daemon *d, const struct config *old, unsigned diff)
+{
+    static const enum link_policy policies[] = {[CONFIG_POLICY_OPEN] = LINK_POLICY_OPEN, [CONFIG_POLICY_SECRET] = LINK_POLICY_SECRET,
+                                                [CONFIG_POLICY_CLOSED] = LINK_POLICY_CLOSED};
+    const struct config *c = &d->config;
+    char why[OS_WHY];
+    if (diff & CONFIG_LOG) d->log.level = c->log.level;
+    if (diff & CONFIG_NODE) node_set_name(d->node, c->node.name);
+    if (diff & (CONFIG_LISTEN | CONFIG_DISCOVER))
+        node_set_policy(d->node, policies[c->discover.policy], c->listen.is_public, c->discover.secret, os_clock_now());
+    if (diff & CONFIG_DISCOVER && net_discovery(d)) bw_log(&d->log, BW_ERROR, "the discovery interfaces could not be changed");
+    if (diff & CONFIG_INTERNET) reload_internet(d);
+    if (diff & CONFIG_ROUTING) reload_routing(d);
+    if (diff & CONFIG_FIREWALL) d->setup_dirty = true;
+    if (diff & CONFIG_API && api_listen_tcp(d->api, c->api.none ? NULL : &c->api.listen, why, sizeof why))
+        bw_log(&d->log, BW_ERROR, "%s", why);
+    if (diff & CONFIG_PEER) peers_apply(d, old);
+    warn_fixed(d, diff, old, c);
+}
+
+int reload_file(struct daemon *d, struct api_error *e)
+{
+    struct config fresh, old = d->config;
+    struct config_report report;
+    int err = config_load(d->opt->config_path, d->opt->sets, d->opt->set_count, &fresh, &report);
+    if (err) {
+        config_report_text(&report, e->text, sizeof e->text);
+        snprintf(e->hint, sizeof e->hint, "nothing was changed");
+        bw_log(&d->log, BW_ERROR, "the changed configuration is refused, nothing was changed:\n%s", e->text);
+    } else {
+        unsigned diff = config_diff(&old, &fresh);
+        d->config = fresh;
+        d->setup_dirty = true;
+        apply(d, &old, diff);
+        config_free(&old);
+        bw_log(&d->log, BW_INFO, "configuration read again%s", diff ? "" : ": nothing has changed");
+    }
+    config_report_free(&report);
+    return err ? 400 : 0;
+}

@@ -1,0 +1,332 @@
+// The API's view of the daemon: what it reads, what it may change, what other nodes may ask, and `wg`'s socket.
+#include "daemon/daemon_private.h"
+
+#include <ifaddrs.h>
+
+#include "wire/invite.h"
+
+// ---- reading ----
+
+static void on_status(void *ctx, struct view_status *v)
+{
+    struct daemon *d = ctx;
+    node_view_status(d->node, v, os_clock_now());
+    for (int i = 0; i < PROBLEMS; i++)
+        if (d->problems[i].on && v->problem_count < sizeof v->problems / sizeof *v->problems)
+            v->problems[v->problem_count++] = d->problems[i].view;
+}
+
+static void on_peers(void *ctx, view_peer_fn *fn, void *arg)
+{
+    struct daemon *d = ctx;
+    node_view_peers(d->node, fn, arg, os_clock_now());
+}
+
+static void on_routes(void *ctx, view_route_fn *fn, void *arg)
+{
+    struct daemon *d = ctx;
+    node_view_routes(d->node, fn, arg);
+}
+
+static void on_sessions(void *ctx, view_session_fn *fn, void *arg)
+{
+    struct daemon *d = ctx;
+    node_view_sessions(d->node, fn, arg);
+}
+
+static void on_exits(void *ctx, view_exit_fn *fn, void *arg)
+{
+    struct daemon *d = ctx;
+    node_view_exits(d->node, fn, arg, os_clock_now());
+}
+
+static void on_counters(void *ctx, view_counter_fn *fn, void *arg)
+{
+    struct daemon *d = ctx;
+    node_view_counters(d->node, fn, arg);
+    worker_pool_counters(d->pool, fn, arg);
+}
+
+// ---- changing ----
+
+static int on_peer_add(void *ctx, const struct api_peer_add *p, struct api_error *e)
+{
+    struct daemon *d = ctx;
+    struct config_peer c = {.has_psk = p->has_psk, .internet = p->internet};
+    memcpy(c.key, p->key, sizeof c.key);
+    memcpy(c.psk, p->psk, sizeof c.psk);
+    snprintf(c.name, sizeof c.name, "%s", p->name);
+    if (*p->endpoint) {
+        if (config_endpoint_parse(p->endpoint, &c.endpoint)) {
+            snprintf(e->text, sizeof e->text, "`%s` is not HOST:PORT", p->endpoint);
+            return 400;
+        }
+        c.has_endpoint = true;
+    }
+    int status = peers_add(d, &c, LINK_COMMAND, e);
+    explicit_bzero(&c, sizeof c);
+    if (status || !p->save) {
+        daemon_turn(d);
+        return status;
+    }
+    int err = config_save_peer(d->config.path, *p->name ? p->name : NULL, p->key, *p->endpoint ? p->endpoint : NULL,
+                               *p->psk_file ? p->psk_file : NULL, p->internet);
+    if (!err) err = reload_file(d, e) ? BW_ERR_SYS : 0;
+    daemon_turn(d);
+    if (!err) return 0;
+    if (!*e->text) snprintf(e->text, sizeof e->text, "the peer runs but %s was not written: %s", d->config.path,
+                            err == BW_ERR_SYS ? strerror(errno) : bw_strerror(err));
+    return 500;
+}
+
+static int on_peer_remove(void *ctx, const uint8_t key[32], bool save, struct api_error *e)
+{
+    struct daemon *d = ctx;
+    int err = node_peer_remove(d->node, key, os_clock_now());
+    if (save) {
+        int saved = config_save_remove_peer(d->config.path, key);
+        if (!saved) {
+            struct api_error ignored = {0};
+            (void)!reload_file(d, &ignored);
+            err = 0;
+        } else if (saved != BW_ERR_NOTFOUND) {
+            snprintf(e->text, sizeof e->text, "%s was not written: %s", d->config.path, strerror(errno));
+            return 500;
+        }
+    }
+    daemon_turn(d);
+    if (!err) return 0;
+    snprintf(e->text, sizeof e->text, "no peer has that key");
+    snprintf(e->hint, sizeof e->hint, "`byway peers` lists them");
+    return 404;
+}
+
+static int on_exit_use(void *ctx, enum api_use use, const struct bw_addr *address, struct api_error *e)
+{
+    struct daemon *d = ctx;
+    (void)e;
+    static const enum config_use uses[] = {[API_USE_AUTO] = CONFIG_USE_AUTO, [API_USE_ALWAYS] = CONFIG_USE_ALWAYS,
+                                           [API_USE_NONE] = CONFIG_USE_NONE, [API_USE_ADDRESS] = CONFIG_USE_ADDRESS};
+    d->config.internet.use = uses[use];
+    if (use == API_USE_ADDRESS) d->config.internet.use_address = *address;
+    reload_internet(d);
+    daemon_turn(d);
+    return 0;
+}
+
+static int on_reload(void *ctx, struct api_error *e)
+{
+    struct daemon *d = ctx;
+    int status = reload_file(d, e);
+    daemon_turn(d);
+    return status;
+}
+
+// ---- invitations ----
+
+static bool worth_telling(const struct bw_addr *a)
+{
+    if (bw_addr_is_linklocal(a) || bw_addr_is_multicast(a) || bw_addr_is_zero(a)) return false;
+    if (bw_addr_is_v4(a)) return a->b[12] != 127 && !(a->b[12] == 100 && (a->b[13] & 0xc0) == 64);
+    return a->b[0] != 0xfc && a->b[0] != 0xfd && (a->b[15] != 1 || a->b[0]); // not the mesh's own, not ::1
+}
+
+static void own_endpoints(struct daemon *d, struct invite *i)
+{
+    struct ifaddrs *list = NULL;
+    if (getifaddrs(&list)) return;
+    for (struct ifaddrs *a = list; a && i->endpoint_count < INVITE_ENDPOINTS; a = a->ifa_next) {
+        struct bw_addr addr;
+        if (!a->ifa_addr || !strcmp(a->ifa_name, d->tun.name)) continue;
+        if (a->ifa_addr->sa_family == AF_INET) addr = bw_addr_v4((uint8_t *)&((struct sockaddr_in *)a->ifa_addr)->sin_addr);
+        else if (a->ifa_addr->sa_family == AF_INET6) memcpy(addr.b, &((struct sockaddr_in6 *)a->ifa_addr)->sin6_addr, 16);
+        else continue;
+        if (!worth_telling(&addr)) continue;
+        struct invite_endpoint *e = &i->endpoints[i->endpoint_count++];
+        bw_addr_text(&addr, e->host);
+        e->port = d->config.listen.port;
+    }
+    freeifaddrs(list);
+}
+
+static int on_invite(void *ctx, const struct api_invite *q, char *out, size_t size, struct api_error *e)
+{
+    struct daemon *d = ctx;
+    struct invite i = {0};
+    char text[INVITE_TEXT];
+    memcpy(i.key, d->id.link_pk, sizeof i.key);
+    snprintf(i.name, sizeof i.name, "%s", d->config.node.name);
+    struct config_endpoint at;
+    if (*q->endpoint && config_endpoint_parse(q->endpoint, &at)) {
+        snprintf(e->text, sizeof e->text, "`%s` is not HOST:PORT", q->endpoint);
+        return 400;
+    }
+    if (*q->endpoint) {
+        snprintf(i.endpoints[0].host, sizeof i.endpoints[0].host, "%.253s", at.host);
+        i.endpoints[0].port = at.port;
+        i.endpoint_count = 1;
+    } else {
+        own_endpoints(d, &i);
+    }
+    if (q->secret) {
+        if (!d->config.discover.has_secret) {
+            snprintf(e->text, sizeof e->text, "this node has no network secret");
+            snprintf(e->hint, sizeof e->hint, "leave --secret out, or set discover.secret-file");
+            return 400;
+        }
+        i.has_secret = true;
+        memcpy(i.secret, d->config.discover.secret, sizeof i.secret);
+    }
+    int err = invite_encode(&i, text);
+    explicit_bzero(&i, sizeof i);
+    if (err || strlen(text) >= size) {
+        snprintf(e->text, sizeof e->text, "the invitation cannot be made: %s", bw_strerror(err ? err : BW_ERR_RANGE));
+        return 500;
+    }
+    memcpy(out, text, strlen(text) + 1);
+    return 0;
+}
+
+static int on_join(void *ctx, const char *text, char *out, size_t size, struct api_error *e)
+{
+    struct daemon *d = ctx;
+    struct invite i;
+    int err = invite_decode(text, &i);
+    if (err) {
+        snprintf(e->text, sizeof e->text, "that is not a whole invitation: %s", bw_strerror(err));
+        snprintf(e->hint, sizeof e->hint, "copy the whole line that `byway invite` printed, beginning with " INVITE_PREFIX);
+        return 400;
+    }
+    struct config_peer c = {.has_psk = i.has_secret};
+    memcpy(c.key, i.key, sizeof c.key);
+    memcpy(c.psk, i.secret, sizeof c.psk);
+    snprintf(c.name, sizeof c.name, "%.63s", i.name);
+    if (i.endpoint_count) {
+        char at[INVITE_HOST + 16];
+        snprintf(at, sizeof at, strchr(i.endpoints[0].host, ':') ? "[%s]:%u" : "%s:%u", i.endpoints[0].host, i.endpoints[0].port);
+        c.has_endpoint = !config_endpoint_parse(at, &c.endpoint);
+    }
+    int status = peers_add(d, &c, LINK_COMMAND, e);
+    explicit_bzero(&c, sizeof c);
+    explicit_bzero(&i.secret, sizeof i.secret);
+    daemon_turn(d);
+    if (status) return status;
+    snprintf(out, size, i.endpoint_count ? "Connecting to %s." : "%s is known now; it has named no address, so it must find us.",
+             *i.name ? i.name : "the inviting node");
+    return 0;
+}
+
+// ---- the mesh asks ----
+
+static void answer(struct daemon *d, const struct bw_addr *from, const char *method, const char *path, const void *body, size_t n,
+                   struct api_mesh_answer *out)
+{
+    out->status = node_request(d->node, from, method, path, body, n, out->body, sizeof out->body, &out->body_len, os_clock_now());
+    daemon_turn(d);
+}
+
+static void on_offer(void *ctx, const struct bw_addr *from, struct api_mesh_answer *out)
+{
+    answer(ctx, from, "GET", "/v1/exit", NULL, 0, out);
+}
+
+static void on_lease(void *ctx, const struct bw_addr *from, const void *body, size_t n, struct api_mesh_answer *out)
+{
+    answer(ctx, from, "POST", "/v1/lease", body, n, out);
+}
+
+// ---- wg ----
+
+static void on_wg_device(void *ctx, struct uapi_device *v)
+{
+    struct daemon *d = ctx;
+    memcpy(v->private_key, d->id.link_sk, sizeof v->private_key);
+    v->listen_port = d->udp[0].port;
+    v->fwmark = NETCONF_MARK;
+}
+
+static void on_wg_peers(void *ctx, uapi_peer_fn *fn, void *arg)
+{
+    struct daemon *d = ctx;
+    struct linkset *ls = node_links(d->node);
+    uint64_t unix_ns = os_clock_unix_ns(), now = os_clock_now();
+    for (int slot = -1; (slot = linkset_next(ls, slot)) >= 0;) {
+        struct link_info l;
+        struct link_peer listed;
+        if (linkset_info(ls, (uint16_t)slot, &l)) continue;
+        struct uapi_peer p = {.endpoint = l.endpoint, .keepalive_s = l.keepalive_s};
+        memcpy(p.key, l.key, sizeof p.key);
+        if (!linkset_get_peer(ls, l.key, &listed) && listed.has_psk) {
+            p.has_psk = true;
+            memcpy(p.psk, listed.psk, sizeof p.psk);
+        }
+        if (l.last_handshake) {
+            uint64_t at = unix_ns - (now - l.last_handshake) * 1000;
+            p.last_handshake_s = at / 1000000000u;
+            p.last_handshake_ns = (uint32_t)(at % 1000000000u);
+        }
+        if (l.shared) {
+            p.rx_bytes = atomic_load_explicit(&l.shared->rx_bytes, memory_order_relaxed);
+            p.tx_bytes = atomic_load_explicit(&l.shared->tx_bytes, memory_order_relaxed);
+        }
+        fn(arg, &p);
+    }
+}
+
+static int on_wg_set(void *ctx, const struct uapi_peer_set *s)
+{
+    struct daemon *d = ctx;
+    struct link_peer p = {.source = LINK_COMMAND};
+    int known = linkset_get_peer(node_links(d->node), s->key, &p);
+    int err = 0;
+    if (s->remove) {
+        (void)!node_peer_remove(d->node, s->key, os_clock_now()); // removing what is not there is fine, as in wg
+    } else if (!known || !s->update_only) {
+        static const uint8_t none[32];
+        memcpy(p.key, s->key, sizeof p.key);
+        if (s->has_psk) {
+            p.has_psk = memcmp(s->psk, none, sizeof none);
+            memcpy(p.psk, s->psk, sizeof p.psk);
+        }
+        if (s->has_endpoint) p.endpoint = s->endpoint;
+        if (s->has_keepalive) p.keepalive_s = s->keepalive_s;
+        err = node_peer_add(d->node, &p, os_clock_now());
+    }
+    explicit_bzero(&p, sizeof p);
+    daemon_turn(d);
+    return err == 0 ? 0 : err == BW_ERR_RANGE ? EINVAL : ENOMEM;
+}
+
+// ---- opening ----
+
+int serve_open(struct daemon *d, char *why, size_t n)
+{
+    struct api_options o = {
+        .loop = &d->loop,
+        .log = &d->log,
+        .source = {d, on_status, on_peers, on_routes, on_sessions, on_exits, on_counters},
+        .actions = {.ctx = d, .peer_add = on_peer_add, .peer_remove = on_peer_remove, .exit_use = on_exit_use, .reload = on_reload,
+                    .invite = on_invite, .join = on_join, .ping = pinger_ping, .trace = pinger_trace, .gone = pinger_gone},
+        .mesh = {d, on_offer, on_lease},
+    };
+    d->api = api_new(&o);
+    if (!d->api) return os_why(BW_ERR_NOMEM, why, n, "no memory");
+    int err = api_listen_unix(d->api, d->opt->socket_path, why, n);
+    if (err) return err;
+    if (!d->config.api.none && (err = api_listen_tcp(d->api, &d->config.api.listen, why, n))) return err;
+    err = api_listen_mesh(d->api, &d->id.addr, SHARE_API_PORT, d->tun.name, why, n);
+    if (err) return err;
+    struct uapi_handler h = {d, on_wg_device, on_wg_peers, on_wg_set};
+    char text[OS_WHY];
+    if (uapi_open(&d->uapi, &d->loop, NULL, d->tun.name, &h, &d->log, text, sizeof text))
+        bw_log(&d->log, BW_WARN, "`wg show %s` will not work: %s", d->tun.name, text);
+    return 0;
+}
+
+void serve_close(struct daemon *d)
+{
+    uapi_close(d->uapi);
+    if (d->api) api_close(d->api);
+    d->uapi = NULL;
+    d->api = NULL;
+}

@@ -1,0 +1,154 @@
+// This machine follows the node's plans: addresses and routes (netconf), firewall and NAT (share), DNS, the mesh API at fc00::e.
+#include "daemon/daemon_private.h"
+
+#include "os/fwcheck.h"
+
+int setup_open(struct daemon *d, char *why, size_t n)
+{
+    int err = os_nft_open(&d->nft, why, n);
+    if (err) return err;
+    if (os_sysctl_open(d->store, &d->sysctl)) return os_why(BW_ERR_NOMEM, why, n, "no memory");
+    share_init(&d->share, d->nft, d->sysctl);
+    d->share_ready = true;
+    if ((err = share_clean(&d->share, why, n))) return err;
+    d->netconf = netconf_new(d->nl, d->sysctl);
+    if (!d->netconf) return os_why(BW_ERR_NOMEM, why, n, "no memory");
+    if ((err = netconf_clean(d->netconf, why, n))) return err;
+    char dns_why[OS_WHY];
+    if (d->config.internet.dns && os_resolv_open(d->state.dir, NULL, &d->resolv, dns_why, sizeof dns_why))
+        bw_log(&d->log, BW_WARN, "DNS stays as it is: %s", dns_why);
+    return 0;
+}
+
+static int apply_netconf(struct daemon *d, const struct exits_plan *share, const struct exitc_plan *exit, char *why, size_t n)
+{
+    struct netconf_want w = {.tun = d->tun.name, .ifindex = d->tun.ifindex, .mesh = d->id.addr, .share = *share, .exit = *exit,
+                             .mtu = d->config.tun.mtu ? d->config.tun.mtu : FWD_MTU,
+                             .shares = internet_shares(node_internet(d->node)), .killswitch = d->config.internet.killswitch};
+    w.believed = node_believed(d->node, &w.believed_count);
+    return netconf_apply(d->netconf, &w, why, n);
+}
+
+static int apply_share(struct daemon *d, const struct exits_plan *share, const struct exitc_plan *exit, char *why, size_t n)
+{
+    const struct config *c = &d->config;
+    struct bw_prefix imports[CONFIG_PREFIXES];
+    unsigned count = 0;
+    for (uint32_t i = 0; i < c->routing.import_count; i++)
+        if (!c->routing.imports[i].deny) imports[count++] = c->routing.imports[i].prefix;
+    const char *forced = c->internet.share == CONFIG_SHARE_INTERFACE ? c->internet.share_interface : NULL;
+    struct share_rules r = {
+        .tun = d->tun.name,
+        .mesh = d->id.addr,
+        .shares = internet_shares(node_internet(d->node)),
+        .allow = &c->firewall,
+        .exports = c->routing.exports,
+        .export_count = c->routing.export_count,
+        .imports = imports,
+        .import_count = count,
+        .connected = d->local,
+        .connected_count = d->local_count,
+        .share = *share,
+        .exit = *exit,
+        .uplink4 = forced ? forced : *d->uplink4 ? d->uplink4 : NULL,
+        .uplink6 = forced ? forced : *d->uplink6 ? d->uplink6 : NULL,
+        .stock = node_has_stock_internet(d->node),
+        .limit_down_bps = c->internet.limit_down_bps,
+        .limit_up_bps = c->internet.limit_up_bps,
+        .mtu = c->tun.mtu ? c->tun.mtu : FWD_MTU,
+    };
+    return share_apply(&d->share, &r, why, n);
+}
+
+// The exit answers its clients' DNS questions at its inner address.
+static void apply_dns_service(struct daemon *d, const struct exits_plan *share)
+{
+    bool wanted = share->wanted && !bw_addr_is_zero(&share->gateway4);
+    if (wanted && d->dns && bw_addr_eq(&d->dns_at, &share->gateway4)) return;
+    os_dnsfwd_close(d->dns);
+    d->dns = NULL;
+    if (!wanted) return;
+    struct os_dnsfwd_config c = {.listen = {.addr = share->gateway4, .port = 53}, .mark = NETCONF_MARK,
+                                 .clients = {share->pool4, share->pool6}, .client_count = share->v6 ? 2 : 1};
+    c.upstream_count = d->resolv ? os_resolv_upstreams(d->resolv, c.upstreams, OS_DNSFWD_UPSTREAMS) : 0;
+    char why[OS_WHY];
+    int err = os_dnsfwd_open(&d->loop, &c, &d->dns, why, sizeof why);
+    d->dns_at = share->gateway4;
+    if (err) bw_log(&d->log, BW_WARN, "clients get no DNS from this exit: %s", why);
+}
+
+// This machine asks the exit's DNS server while it uses an exit.
+static void apply_dns_use(struct daemon *d, const struct exitc_plan *exit)
+{
+    char why[OS_WHY] = "";
+    if (!d->resolv) return;
+    if (!exit->active || !exit->dns_count || !d->config.internet.dns) {
+        if (os_resolv_restore(d->resolv, why, sizeof why)) bw_log(&d->log, BW_WARN, "DNS was not put back: %s", why);
+        daemon_problem(d, PROBLEM_DNS, false, "", "", "");
+        return;
+    }
+    if (!os_resolv_may(NULL, why, sizeof why)) {
+        bw_log(&d->log, BW_DEBUG, "DNS stays as it is: %s", why);
+        return;
+    }
+    bool bad = os_resolv_set(d->resolv, exit->dns, exit->dns_count, why, sizeof why);
+    daemon_problem(d, PROBLEM_DNS, bad, "dns-not-set", why, "names may not resolve while the exit is in use; or set internet.dns = none");
+}
+
+static void apply_any_exit(struct daemon *d)
+{
+    bool wanted = internet_shares(node_internet(d->node));
+    char why[OS_WHY];
+    if (!d->api || wanted == d->any_listening) return;
+    if (wanted && api_listen_mesh(d->api, &bw_addr_any_exit, SHARE_API_PORT, d->tun.name, why, sizeof why)) {
+        bw_log(&d->log, BW_WARN, "clients cannot ask at fc00::e: %s", why);
+        return;
+    }
+    if (!wanted) api_unlisten_mesh(d->api, &bw_addr_any_exit);
+    d->any_listening = wanted;
+}
+
+static void check_foreign(struct daemon *d, const struct exits_plan *share)
+{
+    char which[OS_WHY] = "", text[OS_WHY + 64];
+    bool drops = share->wanted && os_nft_foreign_forward_drop(d->nft, "inet " SHARE_TABLE, d->tun.name, which, sizeof which) == 1;
+    snprintf(text, sizeof text, "%s drops what this exit forwards", which);
+    daemon_problem(d, PROBLEM_FOREIGN, drops, "foreign-firewall", text,
+                   "let it accept forwarded packets from and to the mesh interface, or it shares nothing");
+}
+
+void setup_apply(struct daemon *d)
+{
+    char why[OS_WHY] = "";
+    struct exitc_plan exit;
+    const struct exits_plan *share = internet_share_plan(node_internet(d->node));
+    internet_client_plan(node_internet(d->node), &exit);
+    d->setup_dirty = false;
+    bool bad = apply_netconf(d, share, &exit, why, sizeof why);
+    if (bad) bw_log(&d->log, BW_ERROR, "addresses or routes could not be set: %s", why);
+    daemon_problem(d, PROBLEM_SETUP, bad, "network-setup", why, "see the log; `byway reload` tries again");
+    bad = apply_share(d, share, &exit, why, sizeof why);
+    if (bad) bw_log(&d->log, BW_ERROR, "the firewall could not be set: %s", why);
+    daemon_problem(d, PROBLEM_FIREWALL, bad, "firewall-setup", why, "see the log; `byway reload` tries again");
+    apply_dns_service(d, share);
+    apply_dns_use(d, &exit);
+    apply_any_exit(d);
+    check_foreign(d, share);
+}
+
+void setup_close(struct daemon *d)
+{
+    os_dnsfwd_close(d->dns);
+    d->dns = NULL;
+    os_resolv_close(d->resolv);
+    d->resolv = NULL;
+    if (d->netconf) netconf_remove(d->netconf);
+    netconf_free(d->netconf);
+    d->netconf = NULL;
+    if (d->share_ready) share_remove(&d->share);
+    d->share_ready = false;
+    os_sysctl_close(d->sysctl);
+    d->sysctl = NULL;
+    os_nft_close(d->nft);
+    d->nft = NULL;
+}
