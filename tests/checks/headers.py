@@ -60,6 +60,7 @@ def refusal(table):
 
 
 def main():
+    house.need_build()
     table = house.layers()
     headers = [(l, f, h) for l, (f, _) in table.items() for h in house.files(f, (".h",))]
     for compiler in ("gcc", "clang"):

@@ -19,8 +19,17 @@ def report(name, problems):
         return
     failed = True
     print("not ok %s: %s" % (name, problems[0]))
-    for p in problems[1:200]:
+    for p in problems[1:20]:
         print("    " + p)
+    if len(problems) > 20:
+        print("    and %d more" % (len(problems) - 20))
+
+
+def need_build():
+    """Ends the check if the build folder was never configured: its include folders are what is looked at."""
+    if not os.path.isdir(os.path.join(BUILD, "inc")):
+        print("not ok build: %s is not a build folder (make, or BYWAY_BUILD=DIR)" % BUILD)
+        sys.exit(1)
 
 
 def done():
@@ -31,7 +40,7 @@ def layers():
     """name -> (folder, names of the layers whose headers it may include), itself not among them."""
     found = {}
     with open(os.path.join(ROOT, "CMakeLists.txt")) as f:
-        for m in re.finditer(r"^\s*byway_layer\((\w+)\s+(\S+)([^)]*)\)", f.read(), re.M):
+        for m in re.finditer(r"^\s*byway_layer\((\w+)\s+([^\s)]+)([^)]*)\)", f.read(), re.M):
             uses = re.search(r"USES\s+(.*?)\s*(?:LINKS|$)", m.group(3), re.S)
             found[m.group(1)] = (m.group(2), uses.group(1).split() if uses else [])
     return found

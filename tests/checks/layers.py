@@ -90,6 +90,7 @@ def can_fail(exports):
 
 
 def main():
+    house.need_build()
     table = house.layers()
     found = {l: symbols(house.archive(l)) for l in table if os.path.exists(house.archive(l))}
     exports = {l: f[0] for l, f in found.items()}

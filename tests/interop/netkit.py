@@ -388,10 +388,13 @@ def tshark(file, *args, timeout=60):
 # ---- a plain web server, for something to fetch ----
 
 WEB = r'''
-import hashlib, http.server, socket, sys
+import hashlib, http.server, socket, socketserver, sys
 class Server(http.server.ThreadingHTTPServer):
     address_family = socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET
     daemon_threads = True
+    def server_bind(self):      # the library's own asks the DNS for a name
+        socketserver.TCPServer.server_bind(self)
+        self.server_name, self.server_port = sys.argv[1:3]
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     def do_GET(self):
