@@ -6,7 +6,7 @@
 //   from a link:  own address (or fc00::e while sharing)  -> the tunnel layer (IP in IPv6 from a known tunnel peer) or the TUN
 //                 the mesh FIB says a link                 -> that link, hop limit less one
 //                 a link with `internet`, any other target -> the TUN: the kernel sends it on
-//                 Babel (UDP 6697 to ff02::1:6 or our link-local address) -> punted to control, decrypted
+//                 Babel (UDP 6696 to ff02::1:6 or our link-local address) -> punted to control, decrypted
 //                 anything else                            -> ICMP/ICMPv6 unreachable, rate limited, counted
 //   from the TUN: longest match over mesh FIB and tunnel FIB -> a link, or IP-in-IPv6 to a tunnel peer and then a link
 // The place of the end-to-end layer is fwd_tunnel_out()/fwd_tunnel_in(): today RFC 2473 encapsulation, later ESP.
