@@ -106,7 +106,18 @@ json_t *client_ask(const char *lab, json_t *request, int fds[5])
 
 // ---- down ----
 
-// Processes that still live in the PID namespace of the lab. The kernel leaves none; this is the proof.
+static bool dead(const char *pid)
+{
+    char path[300], state = 'Z';
+    snprintf(path, sizeof path, "/proc/%s/stat", pid);
+    FILE *f = fopen(path, "re");
+    if (f && fscanf(f, "%*d (%*[^)]) %c", &state) != 1) state = '?';
+    if (f) fclose(f);
+    return state == 'Z' || state == 'X';
+}
+
+// Processes that still live in the PID namespace of the lab. The kernel leaves none (but the keeper's own remains, which
+// process 1 of the machine may bury late); this is the proof.
 static int left_over(ino_t pid_ns)
 {
     DIR *d = opendir("/proc");
@@ -114,8 +125,9 @@ static int left_over(ino_t pid_ns)
     for (struct dirent *e; d && (e = readdir(d));) {
         char path[300];
         struct stat st;
+        if (e->d_name[0] < '0' || e->d_name[0] > '9') continue;
         snprintf(path, sizeof path, "/proc/%s/ns/pid", e->d_name);
-        if (e->d_name[0] >= '0' && e->d_name[0] <= '9' && !stat(path, &st) && st.st_ino == pid_ns) n++;
+        if (!stat(path, &st) && st.st_ino == pid_ns && !dead(e->d_name)) n++;
     }
     if (d) closedir(d);
     return n;
@@ -144,8 +156,8 @@ static int end_keeper(int fd)
     if (pidfd < 0) return 0; // ended meanwhile
     ino_t pid_ns = pid_ns_of(who.pid);
     json_decref(exchange(fd, json_pack("{s:s}", "cmd", "down"), NULL));
-    if (!ends_within(pidfd, 8000)) syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0);
-    bool ended = ends_within(pidfd, 10000);
+    if (!ends_within(pidfd, 15000)) syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0);
+    bool ended = ends_within(pidfd, 60000); // device by device, if it had to be killed
     close(pidfd);
     if (!ended) return lab_fail("the lab's keeper (pid %d) does not end", (int)who.pid);
     int left = pid_ns ? left_over(pid_ns) : 0;

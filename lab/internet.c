@@ -40,6 +40,8 @@ static int provider_end(const char *ifname, const char *v4, const char *gate6)
     char name[80];
     snprintf(name, sizeof name, "net/ipv4/conf/%s/proxy_arp", ifname);
     net_sysctl(name, "1");
+    snprintf(name, sizeof name, "net/ipv4/neigh/%s/proxy_delay", ifname);
+    net_sysctl(name, "0");
     if (net_up(ifname) || net_address(ifname, GATE4, 32) || net_route(v4, 32, NULL, ifname)) return BW_ERR_SYS;
     return net_address(ifname, gate6, 64);
 }
@@ -159,7 +161,7 @@ int internet_serve(struct lab *lab)
     snprintf(log[0], sizeof log[0], "%s/dns.log", dir);
     snprintf(log[1], sizeof log[1], "%s/web.log", dir);
     snprintf(www, sizeof www, "%s/www", dir);
-    char *const dns_argv[] = {dns, "--keep-in-foreground", "--conf-file=/dev/null", "--no-resolv", "--no-hosts",
+    char *const dns_argv[] = {dns, "--no-daemon", "--conf-file=/dev/null", "--no-resolv", "--no-hosts",
                               "--pid-file=", "--user=root", "--group=root", "--log-facility=-", "--bind-interfaces",
                               "--listen-address=" DNS4 "," DNS6, "--local=/test/",
                               "--host-record=www.example.test,example.test," WEB4 "," WEB6, NULL};

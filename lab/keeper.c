@@ -360,5 +360,6 @@ int keeper_main(struct lab *lab)
         if (lab->has_internet) rc = internet_serve(lab);
     }
     loop_run(&lab->loop);
+    wires_free(lab->wires);
     return 0;
 }

@@ -198,6 +198,7 @@ static int common_options(struct lab_call *c, const char **command, bool *want_h
         }
     }
     c->argc = kept;
+    c->argv[kept] = NULL; // argv had that place: the command's name is out
     return 0;
 }
 

@@ -2,6 +2,8 @@
 
 #include <errno.h>
 #include <linux/virtio_net.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -134,15 +136,44 @@ struct wires *wires_new(struct loop *loop, bool offload, uint64_t seed)
 static void free_wire(struct wire *w)
 {
     for (int i = 0; i < 2; i++) {
-        close(w->end[i].fd);
+        if (w->end[i].fd >= 0) close(w->end[i].fd);
         imp_free(&w->end[i].out);
     }
     free(w);
 }
 
+// The kernel takes some 25 ms to dispose of a device, nearly all of it waiting, which many can do at a time.
+#define CLOSERS 128
+struct closing {
+    struct wires *ws;
+    atomic_size_t next;
+};
+
+static void *close_some(void *arg)
+{
+    struct closing *c = arg;
+    for (size_t i; (i = atomic_fetch_add(&c->next, 1)) < 2 * c->ws->n;) {
+        struct end *e = &c->ws->wire[i / 2]->end[i % 2];
+        close(e->fd);
+        e->fd = -1;
+    }
+    return NULL;
+}
+
+static void close_all(struct wires *ws)
+{
+    struct closing c = {.ws = ws};
+    pthread_t thread[CLOSERS];
+    size_t n = 0;
+    while (n < CLOSERS && n < 2 * ws->n && !pthread_create(&thread[n], NULL, close_some, &c)) n++;
+    close_some(&c);
+    while (n) pthread_join(thread[--n], NULL);
+}
+
 void wires_free(struct wires *ws)
 {
     if (!ws) return;
+    close_all(ws);
     for (size_t i = 0; i < ws->n; i++) free_wire(ws->wire[i]);
     free(ws->wire);
     free(ws);
