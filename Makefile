@@ -32,19 +32,21 @@ demo:
 test: setup
 	@$(call build,release,byway benches)
 	@$(call build,asan,byway unit_tests fuzz_targets)
-	@$(call build,tsan,threaded_tests)
+	@$(call build,tsan,byway threaded_tests)
 	@tests/run $(TESTS)
 
 # The long ones: random link cuts for ten minutes, millions of mutated inputs.
 soak: setup
 	@$(call build,release,byway benches)
 	@$(call build,asan,byway unit_tests fuzz_targets)
-	@$(call build,tsan,threaded_tests)
+	@$(call build,tsan,byway threaded_tests)
 	@tests/run --soak $(TESTS)
 
 bench: setup
 	@$(call build,release,byway benches)
-	@tests/bench/run
+	@for b in build/bench/bench_* tests/bench/*.py; do \
+	    if [ -x "$$b" ]; then echo "---- $$b"; "$$b" || exit 1; fi; \
+	done
 
 install: all
 	@DESTDIR='$(DESTDIR)' cmake --install build --prefix '$(PREFIX)' >build/install.log || { cat build/install.log; exit 1; }
