@@ -10,7 +10,7 @@
 struct os_iface {
     uint32_t index;
     uint32_t mtu;
-    char name[IFNAMSIZ];
+    char name[OS_IFNAME];
     struct bw_addr linklocal; // a usable (not tentative) fe80:: address
 };
 

@@ -7,7 +7,6 @@
 #ifndef OS_NETLINK_H
 #define OS_NETLINK_H
 
-#include <net/if.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -17,6 +16,7 @@
 
 #define OS_NL_PROTO 112
 #define OS_NL_TABLE_MAIN 254
+#define OS_IFNAME 16 // longest interface name with its NUL (IFNAMSIZ)
 
 struct os_link {
     uint32_t index;
@@ -27,7 +27,7 @@ struct os_link {
     uint8_t mac_len; // 0 if none
     uint8_t mac[8];
     bool carrier;
-    char name[IFNAMSIZ];
+    char name[OS_IFNAME];
     char kind[16];       // IFLA_INFO_KIND: "bridge", "veth", "tun", "wireguard", ...; "" for real hardware
     char slave_kind[16]; // IFLA_INFO_SLAVE_KIND: "bridge" for a bridge's port
 };
@@ -62,8 +62,7 @@ struct os_rule { // "ip rule": [not] fwmark mark/mask lookup table suppress_pref
     uint32_t table;
     uint32_t mark, mask;   // mask 0: no fwmark match
     int32_t suppress_len;  // -1: none; 0 ignores default routes found by this rule
-    uint32_t in_if;        // read as 0; by name in in_name
-    char in_name[IFNAMSIZ]; // "" any
+    char in_name[OS_IFNAME]; // "" any
     struct bw_prefix src, dst; // len 0 (or the IPv4 default): any
     uint8_t protocol;      // 0 stands for OS_NL_PROTO when a rule is made
 };

@@ -5,7 +5,7 @@
 
 struct os_watch {
     uv_poll_t poll;
-    int fd;
+    int fd, events;
     os_watch_fn *fn;
     void *ctx;
 };
@@ -13,7 +13,12 @@ struct os_watch {
 static void on_poll(uv_poll_t *h, int status, int events)
 {
     struct os_watch *w = h->data;
-    if (status < 0) events = UV_READABLE; // the reader will meet the error itself
+    if (status < 0) {
+        // EPOLLERR: an overrun netlink socket, an ICMP error on a UDP socket. libuv takes that for the end and stops the
+        // handle; for us it is passing: the reader meets the error, clears it by that, and goes on.
+        os_watch_events(w, w->events);
+        events = w->events;
+    }
     if (w->fn) w->fn(w->ctx, events);
 }
 
@@ -41,6 +46,7 @@ int os_watch_open(uv_loop_t *loop, int fd, int events, os_watch_fn *fn, void *ct
 
 void os_watch_events(struct os_watch *w, int events)
 {
+    w->events = events;
     if (events) BW_ASSERT(uv_poll_start(&w->poll, events, on_poll) == 0);
     else uv_poll_stop(&w->poll);
 }
