@@ -475,7 +475,17 @@ def skip(name, why):
     print("skip %s: %s" % (name, why), flush=True)
 
 
+SANITIZER = re.compile(r"^.*(?:ERROR: \w+Sanitizer|WARNING: ThreadSanitizer|runtime error:).*$", re.M)
+
+
 def done():
+    global failed
+    for p in processes:
+        report = SANITIZER.search(p.text())
+        if report:
+            failed += 1
+            print("not ok no sanitizer report from %s: %s" % (p.name, report.group(0)))
+            print("\n".join("#   " + x for x in p.text()[report.start():].split("\n")[:60]), flush=True)
     for p in processes:
         if p.alive():
             p.p.kill()
