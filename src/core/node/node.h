@@ -79,7 +79,7 @@ void node_http_done(struct node *n, uint32_t serial, int status, const char *bod
 int node_peer_add(struct node *n, const struct link_peer *p, bw_time now) BW_NODISCARD;  // as linkset_add_peer
 int node_peer_remove(struct node *n, const uint8_t key[32], bw_time now) BW_NODISCARD;
 void node_share(struct node *n, bool wanted, bw_time now);
-void node_use(struct node *n, enum exitc_use use, const struct bw_addr *pinned, bw_time now);
+void node_use(struct node *n, enum exitc_use use, const struct bw_addr *pinned, bool killswitch, bw_time now);
 bool node_restore_lease(struct node *n, const struct exits_saved *l, bw_time now); // before node_share
 void node_set_policy(struct node *n, enum link_policy policy, bool public_, const uint8_t secret[32], bw_time now);
 void node_set_routing(struct node *n, const struct node_config *c, bw_time now); // transit, exports, imports, denied

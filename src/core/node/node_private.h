@@ -75,6 +75,7 @@ struct babel_ops node_babel_ops(struct node *n);
 void node_announce(struct node *n); // originates and withdraws by what is shared and exported
 void node_announce_defaults(struct node *n, struct neighbour *b, uint16_t slot, bool v4, bool v6);
 void node_babel_rx(struct node *n, const struct fwd_punt *p);
+uint32_t node_metric(void *ctx, const struct bw_addr *address, struct bw_addr *next_hop); // a book_metric_fn
 void node_tell_routes(struct node *n); // hands core/exit what Babel says of exits
 
 // publish.c

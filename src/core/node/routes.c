@@ -165,24 +165,23 @@ static void scan_exit_nodes(void *ctx, const struct babel_route *r)
         if (!memcmp(r->prefix.addr.b + 8, s->router_ids[i], 8)) internet_heard(s->n->internet, &r->prefix.addr, s->n->now);
 }
 
+uint32_t node_metric(void *ctx, const struct bw_addr *address, struct bw_addr *next_hop)
+{
+    struct node *n = ctx;
+    struct bw_prefix p = bw_prefix_host(address);
+    struct babel_route r;
+    if (!babel_lookup(n->babel, &p, &r)) return BOOK_UNREACHABLE;
+    *next_hop = r.next_hop;
+    next_hop->b[0] = (uint8_t)r.slot; // two links to one neighbour have one address
+    next_hop->b[1] = (uint8_t)(r.slot >> 8);
+    return r.metric;
+}
+
 void node_tell_routes(struct node *n)
 {
     struct exit_scan s = {.n = n};
     babel_each_route(n->babel, scan_any, &s);
     if (s.count) babel_each_selected(n->babel, scan_exit_nodes, &s);
-    struct bw_addr exits[EXITS_ASKED];
-    unsigned count = internet_exits(n->internet, exits, EXITS_ASKED);
-    for (unsigned i = 0; i < count && i < EXITS_ASKED; i++) {
-        struct bw_prefix p = bw_prefix_host(&exits[i]);
-        struct babel_route r;
-        struct internet_route told = {.address = exits[i], .metric = BOOK_UNREACHABLE};
-        if (babel_lookup(n->babel, &p, &r)) {
-            told.metric = r.metric;
-            told.next_hop = r.next_hop;
-            told.next_hop.b[0] = (uint8_t)r.slot; // two links to one neighbour have one address
-            told.next_hop.b[1] = (uint8_t)(r.slot >> 8);
-        }
-        internet_route(n->internet, &told, n->now);
-    }
     internet_any(n->internet, s.any ? s.nearest : NULL, n->now);
+    internet_routes_changed(n->internet, n->now);
 }

@@ -94,7 +94,7 @@ static bool make_routing(struct node *n, const struct node_config *c)
     struct internet_config ic = {.id = c->id, .name = c->name, .probe_none = c->probe_none, .probe4 = c->probe4,
                                  .probe6 = c->probe6, .exits = {.down_bps = c->limit_down_bps, .up_bps = c->limit_up_bps}};
     struct internet_ops io = {.ctx = n, .changed = on_internet_changed, .probe = on_probe, .http = on_http, .send = on_tunnel_send,
-                              .tell = on_tell, .save_lease = on_save_lease, .drop_lease = on_drop_lease};
+                              .metric = node_metric, .tell = on_tell, .save_lease = on_save_lease, .drop_lease = on_drop_lease};
     n->internet = internet_new(n->mem, n->rng, &ic, &io, n->now);
     if (!n->babel || !n->internet) return false;
     struct bw_prefix self = bw_prefix_host(&c->id->addr);
@@ -260,9 +260,10 @@ void node_share(struct node *n, bool wanted, bw_time now)
     internet_share(n->internet, wanted, now);
 }
 
-void node_use(struct node *n, enum exitc_use use, const struct bw_addr *pinned, bw_time now)
+void node_use(struct node *n, enum exitc_use use, const struct bw_addr *pinned, bool killswitch, bw_time now)
 {
     n->now = now;
+    internet_killswitch(n->internet, killswitch, now);
     internet_use(n->internet, use, pinned, now);
 }
 
@@ -276,7 +277,10 @@ void node_set_policy(struct node *n, enum link_policy policy, bool public_, cons
 {
     n->now = now;
     linkset_set_policy(n->links, policy, public_, secret, now);
-    discover_set_secret(n->discover, policy == LINK_POLICY_SECRET, secret);
+    struct discover_config dc = {.identity = n->config.id, .port = n->config.port, .has_secret = policy == LINK_POLICY_SECRET};
+    memcpy(dc.secret, secret, sizeof dc.secret);
+    discover_set(n->discover, &dc);
+    bw_wipe(&dc, sizeof dc);
 }
 
 static bool listed(const struct bw_prefix *list, unsigned count, const struct bw_prefix *p)
