@@ -8,7 +8,7 @@
 //      bonds, teams, batadv, macvlan, ipvlan, veth and TAP ("tun") are fit: in namespaces these are a node's Ethernet;
 //   4. its name is none that container engines and virtual machine managers give to the bridges and taps that hold only
 //      their own guests: docker*, br-<12 hex>, virbr*, lxcbr*, lxdbr*, incusbr*, cni*, cbr*, podman*, flannel*, cali*, cilium*,
-//      lxc_*, kube-*, vnet*, tap*, macvtap*, vmnet*, vboxnet*, zt*, tailscale*, byway*.
+//      lxc_*, kube-*, ve-*, vnet*, tap*, macvtap*, vmnet*, vboxnet*, zt*, tailscale*, byway*.
 #ifndef OS_IFACE_H
 #define OS_IFACE_H
 

@@ -24,6 +24,17 @@ struct os_nlwatch {
     uint8_t buf[16384] __attribute__((aligned(8)));
 };
 
+// What stands in the queue is older than what was lost, and until the queue is empty the kernel neither takes new messages
+// nor says so again: so everything is thrown away first and the tale begins anew.
+static void start_anew(struct os_nlwatch *w)
+{
+    ssize_t got;
+    do {
+        got = recv(mnl_socket_get_fd(w->sock), w->buf, sizeof w->buf, 0);
+    } while (got >= 0 || errno == EINTR || errno == ENOBUFS);
+    w->fn(w->ctx, &(struct os_nl_event){.what = OS_NL_RESYNC});
+}
+
 static void on_readable(void *ctx, int events)
 {
     (void)events;
@@ -33,8 +44,8 @@ static void on_readable(void *ctx, int events)
         if (got < 0 && errno == EINTR) continue;
         // ENOBUFS: our queue ran over. ENOSPC: libmnl's word for a message that was cut. Both: something was lost.
         if (got < 0 && (errno == ENOBUFS || errno == ENOSPC)) {
-            w->fn(w->ctx, &(struct os_nl_event){.what = OS_NL_RESYNC});
-            continue;
+            start_anew(w);
+            return;
         }
         if (got < 0) return;
         int left = (int)got;

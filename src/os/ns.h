@@ -5,9 +5,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-// Are we in the machine's first network namespace, as far as can be known? The first user namespace's and network
-// namespace's inode numbers are fixed in the kernel (proc_ns.h) where nsfs numbers them so; else the namespace of process 1 decides.
-// If neither can be read: false, the careful answer.
+// Are we in the machine's first network namespace, as far as can be known? Newer kernels give it a fixed inode number
+// (NET_NS_INIT_INO); on older ones the namespace of process 1 decides. If that cannot be read: false, the careful answer.
 bool os_ns_first_net(void);
 
 // A number for this network namespace (inode of /proc/self/ns/net; 0 if unknown), unique among those alive.
