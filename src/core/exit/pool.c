@@ -21,7 +21,7 @@ bool pool_conflicts(const struct bw_prefix *pool, const struct bw_prefix *local,
 int pool_choose4(const struct bw_addr *self, uint8_t len, const struct bw_prefix *local, unsigned count, struct bw_prefix *out)
 {
     uint32_t parts = 1u << (len - 10);
-    uint32_t first = (uint32_t)(self->b[12] << 24 | self->b[13] << 16 | self->b[14] << 8 | self->b[15]) % parts;
+    uint32_t first = ((uint32_t)self->b[12] << 24 | (uint32_t)self->b[13] << 16 | (uint32_t)self->b[14] << 8 | self->b[15]) % parts;
     for (uint32_t i = 0; i < parts; i++) {
         uint32_t v = 100u << 24 | 64u << 16 | (first + i) % parts << (32 - len);
         uint8_t b[4] = {(uint8_t)(v >> 24), (uint8_t)(v >> 16), (uint8_t)(v >> 8), (uint8_t)v};

@@ -114,11 +114,11 @@ static bool host_fits(const struct exits *s, uint32_t host)
 static uint32_t free_host(const struct exits *s, const struct lease_request *r)
 {
     static const char label[] = "byway lease host";
-    uint32_t had = pool_host(&s->plan.pool4, &r->previous4), hosts = pool_hosts(&s->plan.pool4), hash;
+    uint32_t had = pool_host(&s->plan.pool4, &r->previous4), hosts = pool_hosts(&s->plan.pool4);
+    uint8_t h[4];
     if (had && host_fits(s, had)) return had;
-    bw_blake2s((uint8_t *)&hash, sizeof hash, s->id->seed, sizeof s->id->seed, label, sizeof label, r->key, sizeof r->key);
-    const uint8_t *h = (const uint8_t *)&hash;
-    uint32_t start = (uint32_t)(h[0] << 24 | h[1] << 16 | h[2] << 8 | h[3]) % hosts;
+    bw_blake2s(h, sizeof h, s->id->seed, sizeof s->id->seed, label, sizeof label, r->key, sizeof r->key);
+    uint32_t start = ((uint32_t)h[0] << 24 | (uint32_t)h[1] << 16 | (uint32_t)h[2] << 8 | h[3]) % hosts;
     if (s->count >= hosts) return 0;
     for (uint32_t i = 0; i < hosts; i++)
         if (host_fits(s, POOL_FIRST + (start + i) % hosts)) return POOL_FIRST + (start + i) % hosts;
