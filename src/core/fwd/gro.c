@@ -127,7 +127,7 @@ static bool follows(const struct gro_flow *w, const struct segment *s)
     if (!same_ip(w, s->v)) return false;
     if (s->v->proto == IP_UDP) return true;
     return w->l4 == s->l4_len && ip_get32(b + 4) == w->seq && !memcmp(a + 8, b + 8, 4) && // acknowledgment number
-           !memcmp(a + 14, b + 14, 2) && !memcmp(a + 20, b + 20, w->l4 - 20u);            // window, options
+           !memcmp(a + 14, b + 14, 2) && !memcmp(a + 18, b + 18, w->l4 - 18u);            // window; urgent pointer, options
 }
 
 static void begin(struct gro_flow *w, const struct segment *s)

@@ -4,7 +4,7 @@
 #include "core/fwd/csum.h"
 
 #define TYPE_DATA 4
-#define BABEL_PORT 6697
+#define BABEL_PORT 6696
 
 struct rx {
     struct fwd *f;
@@ -36,7 +36,7 @@ static void tell_control(struct rx *b)
     if (b->link && !bw_endpoint_eq(&b->link->remote, &b->t->remote)) punt(b, FWD_PUNT_ROAM, NULL, 0);
 }
 
-// RFC 8966 section 4: UDP port 6697, from a link-local address to ff02::1:6 or ours.
+// RFC 8966 section 4: UDP port 6696, from a link-local address to ff02::1:6 or ours.
 static bool is_babel(const struct rx *b, const struct ip_view *v)
 {
     static const struct bw_addr group = {{0xff, 0x02, [13] = 1, [15] = 6}};
