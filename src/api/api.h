@@ -77,7 +77,7 @@ void api_reply_end(struct api_reply *r); // r is not valid any more
 // ---- the mesh: other nodes, known by the address that they come from ----
 struct api_mesh_answer {
     int status;       // HTTP status
-    char body[8192];  // JSON
+    char body[20480]; // JSON
     size_t body_len;
     char type[48];    // "" = application/json
 };
@@ -114,7 +114,8 @@ void api_unlisten_mesh(struct api *a, const struct bw_addr *at); // no listener 
 // Something happened: goes to every reader of /v1/events as `event: type`, data = json + {"type", "time_s"}. Takes the reference.
 // A reader that does not keep up is dropped. Types in use are listed in docs/spec/events.md.
 void api_event(struct api *a, const char *type, json_t *data);
-bool api_event_wanted(const struct api *a); // someone listens: worth building the JSON
+void api_event_text(struct api *a, const char *type, const char *json); // the same from JSON text (an object), as core gives it
+bool api_event_wanted(const struct api *a);                             // someone listens: worth building the JSON
 
 // Ends every connection, removes the unix socket, frees. The loop must run until its handles are closed (uv_run returns).
 void api_close(struct api *a);

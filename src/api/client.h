@@ -20,7 +20,7 @@ struct http_request { // everything is copied
     const char *ifname;           // send by this interface only; NULL: any
     uint32_t mark;                // SO_MARK, 0: none
     uint32_t timeout_ms;          // whole exchange; 0: 5,000
-    size_t max_body;              // 0: 16 KiB
+    size_t max_body;              // 0: 32 KiB
 };
 struct http_answer { // valid during the call
     int status;      // HTTP status, or 0 if there was no answer
