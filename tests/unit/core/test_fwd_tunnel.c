@@ -1,0 +1,265 @@
+// The tunnel between a client and its exit: client c - relay r - exit x.
+#include "fwd_kit.h"
+
+static struct kit_node c, r, x;
+
+static int three_nodes(void **state)
+{
+    (void)state;
+    kit_node(&c, "fc01::1");
+    kit_node(&r, "fc09::9");
+    kit_node(&x, "fc0e::e");
+    kit_link(&c, 0, &r, 0);
+    kit_link(&r, 1, &x, 0);
+    kit_route(&c, "fc0e::e/128", FWD_TO_LINK, 0);
+    kit_route(&r, "fc0e::e/128", FWD_TO_LINK, 1);
+    kit_route(&r, "fc01::1/128", FWD_TO_LINK, 0);
+    kit_route(&x, "fc01::1/128", FWD_TO_LINK, 0);
+    kit_tun_route(&c, "0.0.0.0/0", "fc0e::e");
+    kit_tun_route(&c, "::/0", "fc0e::e");
+    kit_tun_route(&x, "100.64.0.7/32", "fc01::1");
+    kit_tun_route(&x, "2001:db8:e::7/128", "fc01::1");
+    struct bw_addr in4 = addr("100.64.0.7"), in6 = addr("2001:db8:e::7");
+    c.tunnel[c.c.tunnel_count++] = (struct fwd_tunnel){.peer = addr("fc0e::e"), .is_exit = true, .inner4 = in4, .inner6 = in6, .shared = fwd_tunnel_shared_new(&c.mem)};
+    x.tunnel[x.c.tunnel_count++] = (struct fwd_tunnel){.peer = addr("fc01::1"), .inner4 = in4, .inner6 = in6, .shared = fwd_tunnel_shared_new(&x.mem)};
+    x.c.sharing = true;
+    x.c.gateway4 = addr("100.64.0.1");
+    x.c.gateway6 = addr("2001:db8:e::1");
+    kit_ready(&c);
+    kit_ready(&r);
+    kit_ready(&x);
+    return 0;
+}
+static int end(void **state)
+{
+    (void)state;
+    kit_free(&c);
+    kit_free(&r);
+    kit_free(&x);
+    return 0;
+}
+
+static void to_exit(void)
+{
+    kit_carry(&c, &r, 0);
+    kit_carry(&r, &x, 0);
+}
+static void to_client(void)
+{
+    kit_carry(&x, &r, 1);
+    kit_carry(&r, &c, 0);
+}
+
+static void there_and_back(void **state)
+{
+    (void)state;
+    uint8_t p[1500];
+    for (int v4 = 0; v4 < 2; v4++) {
+        const char *in = v4 ? "100.64.0.7" : "2001:db8:e::7", *web = v4 ? "192.0.2.80" : "2001:db8:80::1";
+        size_t n = kit_udp(p, in, web, 1, 2, 1300, 7);
+        kit_from_tun(&c, p, n);
+        to_exit();
+        assert_int_equal(x.out.tuns, 1);
+        assert_int_equal(x.out.tun[0].n, VNET_LEN + n);
+        assert_memory_equal(x.out.tun[0].p + VNET_LEN, p, n); // the way through the mesh is one hop, and nobody's business
+        n = kit_udp(p, web, in, 2, 1, 1300, 8);
+        kit_from_tun(&x, p, n);
+        to_client();
+        assert_int_equal(c.out.tuns, 1);
+        assert_memory_equal(c.out.tun[0].p + VNET_LEN, p, n);
+        kit_clear(&c.out);
+        kit_clear(&x.out);
+    }
+    struct fwd_tunnel_shared *s = x.tunnel[0].shared;
+    assert_int_equal(atomic_load(&s->rx_packets), 2);
+    assert_int_equal(atomic_load(&s->tx_packets), 2);
+    assert_int_equal(atomic_load(&s->rx_bytes), 1300 + 28 + 1300 + 48);
+    assert_int_equal(atomic_load(&s->tx_bytes), 1300 + 28 + 1300 + 48);
+    assert_int_equal(atomic_load(&s->last_rx), NOW + 1);
+}
+
+static void less_room(void **state)
+{
+    (void)state;
+    uint8_t p[1500];
+    kit_from_tun(&c, p, kit_udp(p, "2001:db8:e::7", "2001:db8:80::1", 1, 2, FWD_MTU - 88, 7)); // exactly fits
+    assert_int_equal(c.out.wires, 1);
+    kit_clear(&c.out);
+    kit_from_tun(&c, p, kit_udp(p, "2001:db8:e::7", "2001:db8:80::1", 1, 2, FWD_MTU - 87, 7));
+    assert_int_equal(c.out.wires, 0);
+    assert_int_equal(c.out.tuns, 1);
+    assert_int_equal(ip_get32(c.out.tun[0].p + VNET_LEN + 44), FWD_MTU - 40);
+}
+
+// An inner packet, sealed as one from the client whatever it is.
+static void forged(struct kit_node *from, const char *outer_src, const char *outer_dst, uint8_t next, const uint8_t *p, size_t n, uint8_t ecn)
+{
+    uint8_t m[1600];
+    struct bw_addr s = addr(outer_src), d = addr(outer_dst);
+    ip6_header(m, ecn, (uint16_t)n, next, 60, &s, &d);
+    memcpy(m + 40, p, n);
+    assert_int_equal(fwd_to_link(from->fwd, from->s, 0, m, n + 40, NOW), 0);
+}
+
+static void lease_holds(void **state)
+{
+    (void)state;
+    uint8_t p[300];
+    struct { const char *outer, *src, *dst; uint8_t next; enum fwd_drop why; } t[] = {
+        {"fc01::1", "100.64.0.8", "192.0.2.1", 4, FWD_DROP_TUNNEL_SOURCE}, {"fc01::1", "2001:db8:e::8", "2001:db8::1", 41, FWD_DROP_TUNNEL_SOURCE},
+        {"fc03::3", "100.64.0.7", "192.0.2.1", 4, FWD_DROP_TUNNEL_PEER}, {"fc01::1", "100.64.0.7", "192.0.2.1", 41, FWD_DROP_MALFORMED},
+        {"fc01::1", "2001:db8:e::7", "2001:db8::1", 4, FWD_DROP_MALFORMED}, {"fc01::1", "fc05::5", "2001:db8::1", 41, FWD_DROP_MARTIAN},
+        {"fc01::1", "100.64.0.7", "224.0.0.1", 4, FWD_DROP_LINKLOCAL}, {"fc01::1", "127.0.0.1", "192.0.2.1", 4, FWD_DROP_MARTIAN},
+        {"fc01::1", "2001:db8:e::7", "fe80::1", 41, FWD_DROP_LINKLOCAL},
+    };
+    for (unsigned i = 0; i < sizeof t / sizeof *t; i++) {
+        uint64_t before = fwd_drops(x.fwd, t[i].why);
+        forged(&c, t[i].outer, "fc0e::e", t[i].next, p, kit_udp(p, t[i].src, t[i].dst, 1, 2, 50, 0), 0);
+        to_exit();
+        assert_int_equal(fwd_drops(x.fwd, t[i].why), before + 1);
+        assert_int_equal(x.out.tuns + x.out.punts, 0);
+    }
+    // at the client: only what is for the leased address
+    forged(&x, "fc0e::e", "fc01::1", 4, p, kit_udp(p, "192.0.2.1", "100.64.0.9", 1, 2, 50, 0), 0);
+    to_client();
+    assert_int_equal(fwd_drops(c.fwd, FWD_DROP_TUNNEL_SOURCE), 1);
+    forged(&x, "fc0e::e", "fc01::1", 41, p, kit_udp(p, "fc05::5", "2001:db8:e::7", 1, 2, 50, 0), 0);
+    to_client();
+    assert_int_equal(fwd_drops(c.fwd, FWD_DROP_MARTIAN), 1);
+    assert_int_equal(c.out.tuns, 0);
+}
+
+// RFC 6040, figure 4.
+static void congestion_marks(void **state)
+{
+    (void)state;
+    enum { NOT, ECT1, ECT0, CE, DROP };
+    static const uint8_t want[4][4] = { // [inner][outer]
+        [NOT] = {NOT, NOT, NOT, DROP}, [ECT0] = {ECT0, ECT1, ECT0, CE}, [ECT1] = {ECT1, ECT1, ECT1, CE}, [CE] = {CE, CE, CE, CE}};
+    for (int v4 = 0; v4 < 2; v4++)
+        for (uint8_t inner = 0; inner < 4; inner++)
+            for (uint8_t outer = 0; outer < 4; outer++) {
+                uint8_t p[300];
+                size_t n = kit_udp(p, v4 ? "100.64.0.7" : "2001:db8:e::7", v4 ? "192.0.2.1" : "2001:db8::1", 1, 2, 50, 0);
+                struct ip_view v;
+                assert_int_equal(ip_parse(p, n, &v), 0);
+                ip_set_ecn(&v, inner);
+                forged(&c, "fc01::1", "fc0e::e", v4 ? 4 : 41, p, n, outer);
+                to_exit();
+                assert_int_equal(x.out.tuns, want[inner][outer] != DROP);
+                if (x.out.tuns) {
+                    assert_int_equal(ip_parse(x.out.tun[0].p + VNET_LEN, n, &v), 0); // IPv4's checksum too
+                    assert_int_equal(ip_ecn(&v), want[inner][outer]);
+                }
+                kit_clear(&x.out);
+            }
+    // and what goes in is copied
+    uint8_t p[300];
+    size_t n = kit_udp(p, "2001:db8:e::7", "2001:db8::1", 1, 2, 50, 0);
+    p[1] |= 0x20;
+    kit_from_tun(&c, p, n);
+    uint8_t *m = c.out.wire[0].p;
+    assert_true(keypair_open(r.rx[0], 0, m, c.out.wire[0].n, NOW) > 0);
+    assert_int_equal(m[16 + 1], 0x20);
+    assert_int_equal(m[16 + 6], 41);
+}
+
+static void gateway_is_control(void **state)
+{
+    (void)state;
+    uint8_t p[300];
+    for (int v4 = 0; v4 < 2; v4++) {
+        const char *in = v4 ? "100.64.0.7" : "2001:db8:e::7", *gw = v4 ? "100.64.0.1" : "2001:db8:e::1";
+        struct bw_addr client = addr("fc01::1"), exit_addr = addr("fc0e::e");
+        size_t n = kit_echo(p, in, gw, false, FWD_TUNNEL_ECHO_ID, 20);
+        assert_int_equal(fwd_to_tunnel(c.fwd, c.s, &exit_addr, p, n, NOW), 0);
+        to_exit();
+        assert_int_equal(x.out.tuns, 0);
+        assert_int_equal(x.out.punts, 1);
+        assert_int_equal(x.out.punt[0].kind, FWD_PUNT_GATEWAY);
+        assert_true(bw_addr_eq(&x.out.punt[0].inner_src, &client));
+        assert_int_equal(x.out.punt[0].len, n);
+        assert_memory_equal(x.out.punt[0].data, p, n);
+        n = kit_echo(p, gw, in, true, FWD_TUNNEL_ECHO_ID, 20);
+        assert_int_equal(fwd_to_tunnel(x.fwd, x.s, &client, p, n, NOW), 0);
+        to_client();
+        assert_int_equal(c.out.tuns, 0);
+        assert_int_equal(c.out.punts, 1);
+        assert_int_equal(c.out.punt[0].kind, FWD_PUNT_TUNNEL_ECHO);
+        assert_true(bw_addr_eq(&c.out.punt[0].inner_src, &exit_addr));
+        kit_clear(&c.out);
+        kit_clear(&x.out);
+        // somebody else's ping is the kernel's
+        n = kit_echo(p, gw, in, true, 5, 20);
+        assert_int_equal(fwd_to_tunnel(x.fwd, x.s, &client, p, n, NOW), 0);
+        to_client();
+        assert_int_equal(c.out.tuns, 1);
+        assert_int_equal(c.out.punts, 0);
+        kit_clear(&c.out);
+    }
+    // an unreachable that quotes our echo request; one that quotes another
+    for (int ours = 0; ours < 2; ours++) {
+        uint8_t q[300];
+        size_t n = kit_echo(q, "100.64.0.7", "100.64.0.1", false, ours ? FWD_TUNNEL_ECHO_ID : 9, 0);
+        size_t h = kit_ip(p, "100.64.0.1", "100.64.0.7", IP_ICMP, 8 + n);
+        memset(p + h, 0, 8);
+        p[h] = 3;
+        memcpy(p + h + 8, q, n);
+        csum_store(p + h + 2, csum_add(0, p + h, 8 + n));
+        struct bw_addr client = addr("fc01::1");
+        assert_int_equal(fwd_to_tunnel(x.fwd, x.s, &client, p, h + 8 + n, NOW), 0);
+        to_client();
+        assert_int_equal(c.out.punts, ours);
+        assert_int_equal(c.out.tuns, !ours);
+        kit_clear(&c.out);
+    }
+    struct bw_addr nobody = addr("fc44::4");
+    assert_int_equal(fwd_to_tunnel(x.fwd, x.s, &nobody, p, 40, NOW), BW_ERR_NOTFOUND);
+}
+
+static void anycast(void **state)
+{
+    (void)state;
+    uint8_t p[300];
+    size_t n = kit_udp(p, "fc01::1", "fc00::e", 9999, 4870, 30, 0);
+    assert_int_equal(fwd_to_link(r.fwd, r.s, 1, p, n, NOW), 0);
+    kit_carry(&r, &x, 0);
+    assert_int_equal(x.out.tuns, 1); // sharing: ours
+    kit_clear(&x.out);
+    x.c.sharing = false;
+    kit_ready(&x);
+    assert_int_equal(fwd_to_link(r.fwd, r.s, 1, p, n, NOW), 0);
+    kit_carry(&r, &x, 0);
+    assert_int_equal(x.out.tuns, 0);
+    assert_int_equal(fwd_drops(x.fwd, FWD_DROP_NO_ROUTE), 1);
+}
+
+static void hostile_client(void **state)
+{
+    (void)state;
+    for (unsigned k = 0; k < 20000; k++) {
+        uint8_t p[400], m[500];
+        bool v4 = rnd() % 2;
+        size_t n = rnd() % 2 ? kit_udp(p, v4 ? "100.64.0.7" : "2001:db8:e::7", v4 ? "192.0.2.1" : "2001:db8::1", 1, 2, rnd() % 200, 0)
+                             : kit_echo(p, v4 ? "100.64.0.7" : "2001:db8:e::7", v4 ? "100.64.0.1" : "2001:db8:e::1", rnd() % 2, FWD_TUNNEL_ECHO_ID, rnd() % 100);
+        for (unsigned i = rnd() % 4; i; i--) p[rnd() % n] = (uint8_t)rnd();
+        if (p[0] >> 4 == 4) ip4_checksum(p, 20);
+        if (rnd() % 4 == 0) n = rnd() % (n + 1);
+        struct bw_addr s = c.c.self, d = x.c.self;
+        ip6_header(m + 16, (uint8_t)(rnd() % 4), (uint16_t)n, rnd() % 8 ? (v4 ? 4 : 41) : (uint8_t)rnd(), 60, &s, &d);
+        memcpy(m + 56, p, n);
+        int len = keypair_seal(r.link[1].tx, 0, m, n + 40, rnd() % 2 ? FWD_MTU : 0, NOW);
+        uint8_t *exact = kit_copy(m, (size_t)len).p;
+        fwd_from_wire(x.fwd, x.s, &(struct fwd_train){.data = exact, .len = (uint32_t)len, .seg = (uint16_t)len, .remote = x.link[0].remote}, 1, NOW);
+        free(exact);
+        kit_clear(&x.out);
+    }
+}
+
+#define T(f) cmocka_unit_test_setup_teardown(f, three_nodes, end)
+int main(void)
+{
+    if (bw_crypto_init()) return 1;
+    const struct CMUnitTest tests[] = {T(there_and_back), T(less_room), T(lease_holds), T(congestion_marks), T(gateway_is_control), T(anycast), T(hostile_client)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
