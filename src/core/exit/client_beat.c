@@ -5,6 +5,10 @@
 #define PACE_ACTIVE_US (600 * BW_MS)
 #define PACE_STANDBY_US (1 * BW_S)
 #define PACE_PROVING_US (250 * BW_MS)
+#define DOUBT_US (750 * BW_MS)       // after this much silence the active exit is asked faster, so that a lossy link is not taken for death
+#define PACE_DOUBT_US (200 * BW_MS)
+#define DOUBT_STANDBY_US (1500 * BW_MS)
+#define PACE_DOUBT_STANDBY_US (400 * BW_MS)
 #define PROVING_US (2 * BW_S)
 // Silence that means death. An exit that Babel still has a route to gets longer than one that it has lost, and a little more
 // after the route has just changed, so that the death of a relay is not taken for the death of the exit.
@@ -26,10 +30,12 @@ static bw_time heard(const struct exitc_tunnel *t)
     return rx > t->heard ? rx : t->heard;
 }
 
-static bw_time pace(const struct exitc *c, const struct exitc_tunnel *t)
+static bw_time pace(const struct exitc *c, const struct exitc_tunnel *t, bw_time now)
 {
+    bw_time silent = now - bw_time_min(heard(t), now);
     if (t->state == EXITC_PROVING) return PACE_PROVING_US;
-    return is_active(c, t) ? PACE_ACTIVE_US : PACE_STANDBY_US;
+    if (is_active(c, t)) return silent > DOUBT_US ? PACE_DOUBT_US : PACE_ACTIVE_US;
+    return silent > DOUBT_STANDBY_US ? PACE_DOUBT_STANDBY_US : PACE_STANDBY_US;
 }
 
 // When the tunnel counts as dead if nothing is heard until then.
@@ -56,7 +62,7 @@ static void send(struct exitc *c, struct exitc_tunnel *t, bw_time now)
     uint16_t seq = ++t->beat_seq;
     size_t n = echo_request(packet, v4 ? &t->lease.inner4 : &t->lease.inner6, v4 ? &t->lease.gateway4 : &t->lease.gateway6, seq);
     t->beats[seq % EXITC_BEATS] = now;
-    t->beat_next = now + pace(c, t);
+    t->beat_next = now + pace(c, t, now);
     c->ops.send(c->ops.ctx, &t->exit, packet, n);
 }
 

@@ -266,11 +266,18 @@ bool internet_shares(const struct internet *i)
     return i->exits.plan.on;
 }
 
+// Clients are answered as long as they have leases, also while this node shares nothing (its uplink died, perhaps it uses
+// another exit itself by now): "unreachable" sends them on at once, silence would cost them seconds.
+static bool serves(const struct internet *i)
+{
+    return i->share && i->exits.plan.pool4.len;
+}
+
 void internet_gateways(const struct internet *i, struct bw_addr *v4, struct bw_addr *v6)
 {
     static const struct bw_addr none;
-    *v4 = i->exits.plan.wanted ? i->exits.plan.gateway4 : none;
-    *v6 = i->exits.plan.wanted ? i->exits.plan.gateway6 : none;
+    *v4 = serves(i) ? i->exits.plan.gateway4 : none;
+    *v6 = serves(i) ? i->exits.plan.gateway6 : none;
 }
 
 unsigned internet_tunnels(const struct internet *i, struct fwd_tunnel *out, unsigned max)
@@ -284,7 +291,7 @@ unsigned internet_tunnels(const struct internet *i, struct fwd_tunnel *out, unsi
                                                   .inner6 = t->lease.inner6, .shared = t->shared};
         n++;
     }
-    for (unsigned k = 0; i->exits.plan.wanted && k < i->exits.count; k++) {
+    for (unsigned k = 0; serves(i) && k < i->exits.count; k++) {
         const struct exits_lease *l = &i->exits.lease[k];
         if (!l->active) continue;
         if (n < max) out[n] = (struct fwd_tunnel){.peer = l->address, .inner4 = l->v4 ? l->inner4 : none,
@@ -318,7 +325,7 @@ unsigned internet_tun_routes(const struct internet *i, struct fwd_route *out, un
         add_route(&r, ula, FWD_UNREACHABLE, &none); // a mesh address without a route is not on the Internet
         add_route(&r, bw_prefix_host(&p.gateway6), FWD_TO_TUNNEL, &p.exit);
     }
-    for (unsigned k = 0; i->exits.plan.wanted && k < i->exits.count; k++) {
+    for (unsigned k = 0; serves(i) && k < i->exits.count; k++) {
         const struct exits_lease *l = &i->exits.lease[k];
         if (l->active && l->v4) add_route(&r, bw_prefix_host(&l->inner4), FWD_TO_TUNNEL, &l->address);
         if (l->active && l->v6) add_route(&r, bw_prefix_host(&l->inner6), FWD_TO_TUNNEL, &l->address);

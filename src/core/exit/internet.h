@@ -77,7 +77,8 @@ bw_time internet_deadline(const struct internet *i);
 // ---- outputs ----
 unsigned internet_exits(const struct internet *i, struct bw_addr *out, unsigned max); // addresses whose routes matter
 bool internet_shares(const struct internet *i);  // originate fc00::e, fwd_config.sharing
-void internet_gateways(const struct internet *i, struct bw_addr *v4, struct bw_addr *v6); // zero: none
+// For fwd_config: where clients' heartbeats go. Not zero also while not sharing, so that clients are told at once. Zero: none.
+void internet_gateways(const struct internet *i, struct bw_addr *v4, struct bw_addr *v6);
 // Clients and own exits, for fwd_config.tunnels. Returns how many there are; fills at most max. No references are taken.
 unsigned internet_tunnels(const struct internet *i, struct fwd_tunnel *out, unsigned max);
 // For fwd_config.tun: default routes to the active exit, inner addresses to clients.
