@@ -46,7 +46,7 @@ def layers():
     return found
 
 
-def files(folder, ends):
+def files(folder, ends):      # ends: a tuple; ("",) means all
     out = []
     for at, _, names in os.walk(os.path.join(ROOT, folder)):
         out += [os.path.relpath(os.path.join(at, n), ROOT) for n in names if n.endswith(ends)]

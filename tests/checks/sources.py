@@ -50,6 +50,16 @@ def too_long():
     return problems
 
 
+def executable():
+    """A test that nobody may execute is a test that nobody runs."""
+    problems = []
+    for path in house.files("tests", (".py", ".sh")) + house.files("tools", ("",)):
+        with open(os.path.join(house.ROOT, path), "rb") as f:
+            if f.read(2) == b"#!" and not os.access(os.path.join(house.ROOT, path), os.X_OK):
+                problems.append("%s begins with #! and is not executable" % path)
+    return problems
+
+
 def formatting():
     """Advice only: what clang-format would write differently."""
     if not house.have("clang-format"):
@@ -71,6 +81,7 @@ def main():
         print("skip clang compiles everything without a warning: clang is not installed")
     house.report("every wire format has a fuzz target", fuzzed())
     house.report("no source file is longer than %d lines" % LIMIT_LINES, too_long())
+    house.report("every program may be executed", executable())
     formatting()
     house.done()
 
