@@ -65,6 +65,7 @@ static int read_raw_prefix(struct babel_reader *r, struct bw_rd *rd, uint8_t ae,
         memcpy(raw, r->default_prefix[slot], omitted);
     }
     bw_rd_bytes(rd, raw + omitted, bytes - omitted);
+    if (ae == AE_IPV6 && plen >= 96 && !memcmp(raw, v4_mapped, 12)) return BW_ERR_MALFORMED; // our own form of IPv4
     if (bits % 8 && bytes) raw[bytes - 1] &= (uint8_t)(0xff00u >> (bits % 8));
     return rd->bad ? BW_ERR_MALFORMED : 0;
 }
