@@ -250,6 +250,9 @@ void api_event_text(struct api *a, const char *type, const char *json)
 {
     if (!a->event_readers) return;
     json_t *data = json_loads(json, 0, NULL);
-    api_event(a, type, json_is_object(data) ? data : json_object());
-    if (data && !json_is_object(data)) json_decref(data);
+    if (!json_is_object(data)) {
+        json_decref(data);
+        data = json_object();
+    }
+    api_event(a, type, data);
 }
