@@ -24,9 +24,9 @@ int client_down(const char *lab, bool quiet);
 // The namespaces of a node, or of "internet". 0, or -1 after telling why.
 int client_spaces(const char *lab, const char *node, struct lab_spaces *out) BW_NODISCARD;
 void client_spaces_close(struct lab_spaces *s);
-// Runs a command in there with the caller's terminal; returns its exit status as a shell would. The caller itself moves
-// into the namespaces and takes over the signals, so this is the last thing it does.
-int client_exec(const struct lab_spaces *s, char *const argv[]);
+// Runs a command in there with the caller's terminal and ends the caller with its exit status, as a shell tells it. The
+// caller itself moves into the namespaces and passes signals on.
+_Noreturn void client_exec(const struct lab_spaces *s, char *const argv[]);
 // Starts a command in there: returns the pid of the caller's child, or -1 with errno. in, out, err: descriptors to use, or
 // -1 to keep the caller's. The command dies with the caller.
 pid_t client_spawn(const struct lab_spaces *s, char *const argv[], int in, int out, int err);

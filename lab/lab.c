@@ -53,7 +53,7 @@ static int cmd_exec(struct lab_call *c)
     if (client_spaces(c->name, c->argv[0], &s)) return 1;
     char **command = c->argv + 1;
     if (!strcmp(*command, "--") && command[1]) command++;
-    return client_exec(&s, command);
+    client_exec(&s, command);
 }
 
 // ---- link ----

@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 """Labs come and go: nothing is left behind, whatever ends them; mistakes are told; root is not needed."""
+# tests/run: timeout=180 asan
 import json
 import os
 import pwd
@@ -205,13 +206,14 @@ def an_ordinary_user_can_do_it():
     script = f"""set -e
 cd {folder}
 B={program}
-$B lab up seven {BARE} >/dev/null
-trap '$B lab down' EXIT
-$B lab exec n4 curl -sf http://www.example.test/ | grep -q reached
-$B lab exec n4 sh -c 'nft add table inet x && sysctl -qw net.ipv6.conf.all.forwarding=1 && ip tuntap add dev t0 mode tun'
-$B lab exec n4 sh -c 'echo nameserver 192.0.2.1 > /etc/resolv.conf && touch /run/x'
-$B lab exec n1 ping -c1 -W1 ff02::1%to-n2 | grep -q 'bytes from'
-$B lab list | grep -qx lab
+name=u{os.getpid()}
+$B lab --name $name up seven {BARE} >/dev/null
+trap '$B lab --name $name down' EXIT
+$B lab --name $name exec n4 curl -sf http://www.example.test/ | grep -q reached
+$B lab --name $name exec n4 sh -c 'nft add table inet x && sysctl -qw net.ipv6.conf.all.forwarding=1 && ip tuntap add dev t0 mode tun'
+$B lab --name $name exec n4 sh -c 'echo nameserver 192.0.2.1 > /etc/resolv.conf && touch /run/x'
+$B lab --name $name exec n1 ping -c1 -W1 ff02::1%to-n2 | grep -q 'bytes from'
+$B lab list | grep -qx $name
 """
     nobody = pwd.getpwnam("nobody")
     try:

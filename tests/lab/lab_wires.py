@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 """The lab's links, measured by real tools between bare namespaces."""
+# tests/run: timeout=120
 import json
 import os
 import re
@@ -119,7 +120,7 @@ def frames_are_frames_when_asked():
             if os.path.exists(file):
                 os.unlink(file)
         sizes = [int(x) for x in re.findall(r", length (\d+): ", out)]
-        want(len(sizes) > 1000 and max(sizes) <= 1514, f"{len(sizes)} frames, the largest {max(sizes or [0])}")
+        want(len(sizes) > 200 and max(sizes) <= 1514, f"{len(sizes)} frames, the largest {max(sizes or [0])}")
 
 
 @labkit.test

@@ -10,7 +10,7 @@
 
     labkit.main()
 
-Prints a line "ok NAME" or "not ok NAME: why" per test and exits 1 if one failed. BYWAY names the program (default
+Prints a line "ok NAME", "not ok NAME: why" or "skip NAME: why" per test and exits 1 if one failed (tests/run). BYWAY names the program (default
 build/byway). Every lab has a name of its own and is taken down whatever happens. Nothing here sleeps for a fixed time to
 "be sure": conditions are waited for, with deadlines.
 """
@@ -93,6 +93,14 @@ _labs = []
 _serial = 0
 
 
+def _sanitized(path, known={}):
+    if path not in known:
+        with open(path, "rb") as f:
+            text = f.read()
+        known[path] = b"__asan_init" in text or b"__tsan_init" in text
+    return known[path]
+
+
 class Lab:
     """A lab, up inside `with`: Lab("ring", "--nodes", 5), or Lab("--share", 1, text="link 1 2 loss=5%") with the text of a
     topology file. The other words go to `byway lab up`."""
@@ -134,6 +142,7 @@ class Lab:
         for j in self.jobs:
             j.stop()
         self.jobs = []
+        reports = self._sanitizer_reports() if check else None
         r = subprocess.run([self.binary, "lab", "down", "--name", self.name], capture_output=True, text=True, timeout=120)
         if self in _labs:
             _labs.remove(self)
@@ -141,6 +150,29 @@ class Lab:
             os.unlink(self.file)
         if check and r.returncode and "no lab named" not in r.stderr:
             raise Failure(f"lab down: {r.stderr.strip()}")
+        want(not reports, reports)
+
+    def _sanitizer_reports(self):
+        """With a sanitizer's build: ends the nodes properly, so that leaks are looked for, and reads what they said."""
+        if not _sanitized(self.binary) or not os.path.exists(getattr(self, "dir", "")):
+            return None
+        try:
+            running = [n["name"] for n in self.show()["nodes"] if n["pid"]]
+        except Failure:
+            return None
+        threads = [threading.Thread(target=self.lab, args=("stop", n), kwargs={"check": False, "timeout": 60}) for n in running]
+        for t in threads:
+            t.start()
+        for t in threads:
+            t.join()
+        for at, _, files in os.walk(self.dir):
+            for f in files:
+                if f in ("log", "keeper.log"):
+                    with open(os.path.join(at, f), errors="replace") as text:
+                        m = re.search(r"^.*(?:Sanitizer: |runtime error: ).*$", text.read(), re.M)
+                    if m:
+                        return f"{os.path.join(at, f)}: {m[0].strip()}"
+        return None
 
     # -- the lab's own commands --
     def lab(self, *args, timeout=60, check=True):
@@ -522,13 +554,16 @@ def main():
             note = f": {note}" if isinstance(note, str) else ""
             print(f"ok {name} ({time.monotonic() - begin:.1f} s){note}", flush=True)
         except Skip as e:
-            print(f"ok {name} # skip {e}", flush=True)
+            print(f"skip {name}: {e}", flush=True)
         except Failure as e:
             failed += 1
             print(f"not ok {name}: {e}", flush=True)
         except KeyboardInterrupt:
             print(f"not ok {name}: interrupted", flush=True)
             sys.exit(130)
+        except subprocess.TimeoutExpired as e:
+            failed += 1
+            print(f"not ok {name}: no end after {e.timeout:g} s of {' '.join(e.cmd)[:200]}", flush=True)
         except Exception as e:
             failed += 1
             print(f"not ok {name}: {type(e).__name__}: {e}", flush=True)
