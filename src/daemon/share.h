@@ -48,6 +48,8 @@ struct share {
     struct os_nft *nft;       // both borrowed; sysctl may be NULL (a test)
     struct os_sysctl *sysctl;
     char *last;               // what stands in the kernel, so that an unchanged rule set is not loaded again
+    bool forwarding;          // we turned the kernel's forwarding on
+    char uplink6[16];         // whose accept_ra we set with it
 };
 
 // why: what failed, in words, for the log and for status.

@@ -65,13 +65,12 @@ static int give(struct exits *s, const struct exits_lease *l, const struct lease
     if (l->v4) {
         v.inner4 = l->inner4;
         v.gateway4 = s->plan.gateway4;
-        v.dns[v.dns_count++] = s->plan.gateway4;
     }
     if (l->v6) {
         v.inner6 = l->inner6;
         v.gateway6 = s->plan.gateway6;
-        v.dns[v.dns_count++] = s->plan.gateway6;
     }
+    v.dns[v.dns_count++] = l->v4 ? s->plan.gateway4 : s->plan.gateway6;
     return answer(200, record_lease(s->id, &v, out, cap), n);
 }
 

@@ -1,0 +1,360 @@
+#include "daemon/share.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/text.h"
+#include "os/why.h"
+
+#define RULES_MAX 65536
+#define TCP4_OVERHEAD 40 // IP and TCP headers
+#define TCP6_OVERHEAD 60
+#define BURST_MS 100     // of the rate limits
+
+// ---- text that grows; too much is remembered, not overrun ----
+
+struct text {
+    char *p;
+    size_t n, cap;
+    bool full;
+};
+
+static void add(struct text *t, const char *fmt, ...) BW_PRINTF(2, 3);
+static void add(struct text *t, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    int n = vsnprintf(t->p + t->n, t->cap - t->n, fmt, ap);
+    va_end(ap);
+    if (n < 0 || (size_t)n >= t->cap - t->n) t->full = true;
+    else t->n += (size_t)n;
+}
+
+static bool is_set(const struct bw_addr *a)
+{
+    return !bw_addr_is_zero(a);
+}
+
+static const char *family(bool v4)
+{
+    return v4 ? "ip" : "ip6";
+}
+
+// ---- sets ----
+
+// Where clients of the exit may never get to, whatever the routing table says (DESIGN 2).
+static const char bounds4[] = "0.0.0.0/8, 10.0.0.0/8, 100.64.0.0/10, 127.0.0.0/8, 169.254.0.0/16, 172.16.0.0/12, "
+                              "192.168.0.0/16, 224.0.0.0/3";
+static const char bounds6[] = "::/96, ::ffff:0:0/96, fc00::/7, fe80::/10, fec0::/10, ff00::/8";
+// Not on the Internet, but reached over the mesh as they are.
+static const char private4[] = "10.0.0.0/8, 100.64.0.0/10, 169.254.0.0/16, 172.16.0.0/12, 192.168.0.0/16, 224.0.0.0/3";
+static const char private6[] = "fc00::/7, fe80::/10, ff00::/8";
+
+// Documentation prefixes are not blocked: laboratories use them as their Internet.
+static bool is_documentation(const struct bw_prefix *p)
+{
+    static const char *const text[] = {"192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "2001:db8::/32", "3fff::/20"};
+    for (size_t i = 0; i < sizeof text / sizeof text[0]; i++) {
+        struct bw_prefix doc;
+        if (!bw_prefix_parse(text[i], &doc) && bw_prefix_has(&doc, &p->addr) && p->len >= doc.len) return true;
+    }
+    return false;
+}
+
+// A route that covers half the Internet is a way to it, not a network of our own.
+static bool is_network(const struct bw_prefix *p)
+{
+    return p->len >= (bw_prefix_is_v4(p) ? 96 + 8 : 16) && !is_documentation(p);
+}
+
+static void add_prefixes(struct text *t, bool v4, const struct bw_prefix *p, unsigned count, bool (*take)(const struct bw_prefix *))
+{
+    char text[BW_PREFIX_TEXT];
+    for (unsigned i = 0; i < count; i++)
+        if (bw_prefix_is_v4(&p[i]) == v4 && (!take || take(&p[i]))) add(t, ", %s", bw_prefix_text(&p[i], text));
+}
+
+static void add_set(struct text *t, const char *name, bool v4, const char *fixed, const struct bw_prefix *p, unsigned count,
+                    bool (*take)(const struct bw_prefix *))
+{
+    add(t, "  set %s {\n    type %s; flags interval; auto-merge\n    elements = { %s", name, v4 ? "ipv4_addr" : "ipv6_addr", fixed);
+    add_prefixes(t, v4, p, count, take);
+    add(t, " }\n  }\n");
+}
+
+static void sets(struct text *t, const struct share_rules *r)
+{
+    add_set(t, "bounds4", true, bounds4, r->connected, r->connected_count, is_network);
+    add_set(t, "bounds6", false, bounds6, r->connected, r->connected_count, is_network);
+    add_set(t, "direct4", true, private4, r->imports, r->import_count, NULL);
+    add_set(t, "direct6", false, private6, r->imports, r->import_count, NULL);
+}
+
+// ---- this machine ----
+
+static void allow_rule(struct text *t, const struct config_rule *a)
+{
+    const char *proto = a->what == CONFIG_ALLOW_TCP ? "tcp" : "udp";
+    switch (a->what) {
+    case CONFIG_ALLOW_ALL: add(t, "    accept\n"); break;
+    case CONFIG_ALLOW_ICMP:
+        add(t, "    icmp type echo-request accept\n    icmpv6 type echo-request accept\n");
+        break;
+    case CONFIG_ALLOW_TCP:
+    case CONFIG_ALLOW_UDP:
+        if (a->from == a->to) add(t, "    %s dport %u accept\n", proto, a->from);
+        else add(t, "    %s dport %u-%u accept\n", proto, a->from, a->to);
+        break;
+    }
+}
+
+static void dns_rule(struct text *t, const struct bw_prefix *pool, const struct bw_addr *gateway)
+{
+    char p[BW_PREFIX_TEXT], g[BW_ADDR_TEXT];
+    if (!pool->len) return;
+    const char *ip = family(bw_prefix_is_v4(pool));
+    add(t, "    %s saddr %s %s daddr %s meta l4proto { tcp, udp } th dport 53 accept\n", ip, bw_prefix_text(pool, p), ip,
+        bw_addr_text(gateway, g));
+}
+
+static void input(struct text *t, const struct share_rules *r)
+{
+    char mesh[BW_ADDR_TEXT];
+    add(t, "  chain input {\n    type filter hook input priority filter; policy accept\n");
+    add(t, "    iifname != \"%s\" accept\n    ct state established,related accept\n", r->tun);
+    add(t, "    icmpv6 type { destination-unreachable, packet-too-big, time-exceeded, parameter-problem } accept\n");
+    add(t, "    ip6 saddr fc00::/8 ip6 daddr %s tcp dport %u accept\n", bw_addr_text(&r->mesh, mesh), SHARE_API_PORT);
+    if (r->shares) add(t, "    ip6 saddr fc00::/8 ip6 daddr fc00::e tcp dport %u accept\n", SHARE_API_PORT);
+    if (r->share.wanted) {
+        dns_rule(t, &r->share.pool4, &r->share.gateway4);
+        dns_rule(t, &r->share.pool6, &r->share.gateway6);
+    }
+    for (uint32_t i = 0; r->allow && i < r->allow->count; i++) allow_rule(t, &r->allow->rules[i]);
+    add(t, "    counter drop\n  }\n");
+}
+
+// ---- packets that pass through ----
+
+static uint16_t clamp_mtu(const struct share_rules *r)
+{
+    uint16_t mtu = r->mtu;
+    if (r->share.wanted && r->share.mtu < mtu) mtu = r->share.mtu;
+    if (r->exit.active && r->exit.mtu < mtu) mtu = r->exit.mtu;
+    return mtu;
+}
+
+static void clamp(struct text *t, const struct share_rules *r)
+{
+    unsigned mtu = clamp_mtu(r);
+    add(t, "    meta nfproto ipv4 tcp flags & (syn | rst) == syn tcp option maxseg size set %u\n", mtu - TCP4_OVERHEAD);
+    add(t, "    meta nfproto ipv6 tcp flags & (syn | rst) == syn tcp option maxseg size set %u\n", mtu - TCP6_OVERHEAD);
+}
+
+static void limit_object(struct text *t, const char *name, uint64_t bps)
+{
+    uint64_t bytes = bps / 8 ? bps / 8 : 1, burst = bytes * BURST_MS / 1000;
+    if (!bps) return;
+    add(t, "  limit %s {\n    rate over %llu bytes/second burst %llu bytes\n  }\n", name, (unsigned long long)bytes,
+        (unsigned long long)(burst < 16000 ? 16000 : burst));
+}
+
+static void limit_rule(struct text *t, const struct bw_prefix *pool, const char *end, const char *name, uint64_t bps)
+{
+    char p[BW_PREFIX_TEXT];
+    if (!bps || !pool->len) return;
+    add(t, "    %s %s %s limit name \"%s\" counter drop\n", family(bw_prefix_is_v4(pool)), end, bw_prefix_text(pool, p), name);
+}
+
+static void pool_rule(struct text *t, const struct bw_prefix *pool, const char *end, const char *verdict)
+{
+    char p[BW_PREFIX_TEXT];
+    if (pool->len) add(t, "    %s %s %s %s\n", family(bw_prefix_is_v4(pool)), end, bw_prefix_text(pool, p), verdict);
+}
+
+static void from_mesh(struct text *t, const struct share_rules *r)
+{
+    add(t, "  chain from_mesh {\n");
+    clamp(t, r);
+    if (r->share.wanted) {
+        limit_rule(t, &r->share.pool4, "saddr", "up", r->limit_up_bps);
+        limit_rule(t, &r->share.pool6, "saddr", "up", r->limit_up_bps);
+    }
+    add(t, "    ct state established,related accept\n");
+    if (r->share.wanted) {
+        pool_rule(t, &r->share.pool4, "saddr", "goto internet");
+        pool_rule(t, &r->share.pool6, "saddr", "goto internet");
+    }
+    for (unsigned i = 0; i < r->export_count; i++) pool_rule(t, &r->exports[i], "daddr", "accept");
+    if (r->stock) add(t, "    goto internet\n");
+    add(t, "    counter drop\n  }\n");
+}
+
+// Clients and stock peers: out through the uplink (or, for stock peers, our own exit), and nowhere else.
+static void internet(struct text *t, const struct share_rules *r)
+{
+    add(t, "  chain internet {\n");
+    add(t, "    ip daddr @bounds4 counter reject with icmpx type admin-prohibited\n");
+    add(t, "    ip6 daddr @bounds6 counter reject with icmpx type admin-prohibited\n");
+    if (r->exit.active) add(t, "    oifname \"%s\" accept\n", r->tun);
+    if (r->uplink4) add(t, "    meta nfproto ipv4 oifname \"%s\" accept\n", r->uplink4);
+    if (r->uplink6) add(t, "    meta nfproto ipv6 oifname \"%s\" accept\n", r->uplink6);
+    add(t, "    counter reject with icmpx type no-route\n  }\n");
+}
+
+static void to_mesh(struct text *t, const struct share_rules *r)
+{
+    add(t, "  chain to_mesh {\n");
+    clamp(t, r);
+    if (r->share.wanted) {
+        limit_rule(t, &r->share.pool4, "daddr", "down", r->limit_down_bps);
+        limit_rule(t, &r->share.pool6, "daddr", "down", r->limit_down_bps);
+    }
+    add(t, "    ct state established,related accept\n");
+    if (r->share.wanted) { // clients are reached by answers only
+        pool_rule(t, &r->share.pool4, "daddr", "counter drop");
+        pool_rule(t, &r->share.pool6, "daddr", "counter drop");
+    }
+    add(t, "    accept\n  }\n");
+}
+
+static void forward(struct text *t, const struct share_rules *r)
+{
+    add(t, "  chain forward {\n    type filter hook forward priority filter; policy accept\n");
+    add(t, "    iifname \"%s\" jump from_mesh\n    oifname \"%s\" jump to_mesh\n  }\n", r->tun, r->tun);
+}
+
+// ---- address translation ----
+
+static void masquerade(struct text *t, const struct bw_prefix *pool, const char *uplink)
+{
+    char p[BW_PREFIX_TEXT];
+    if (pool->len && uplink)
+        add(t, "    %s saddr %s oifname \"%s\" masquerade\n", family(bw_prefix_is_v4(pool)), bw_prefix_text(pool, p), uplink);
+}
+
+// What leaves through our own exit carries the leased address, whoever sent it.
+static void leave_through_exit(struct text *t, const struct share_rules *r, const struct bw_addr *inner, const char *direct)
+{
+    char a[BW_ADDR_TEXT];
+    if (!r->exit.active || !is_set(inner)) return;
+    const char *ip = family(bw_addr_is_v4(inner));
+    bw_addr_text(inner, a);
+    add(t, "    oifname \"%s\" %s saddr != %s %s daddr != @%s snat %s to %s\n", r->tun, ip, a, ip, direct, ip, a);
+}
+
+static void postrouting(struct text *t, const struct share_rules *r)
+{
+    add(t, "  chain postrouting {\n    type nat hook postrouting priority srcnat; policy accept\n");
+    if (r->share.wanted) {
+        masquerade(t, &r->share.pool4, r->uplink4);
+        masquerade(t, &r->share.pool6, r->uplink6);
+    }
+    if (r->stock && r->uplink4) add(t, "    meta nfproto ipv4 iifname \"%s\" oifname \"%s\" masquerade\n", r->tun, r->uplink4);
+    if (r->stock && r->uplink6) add(t, "    meta nfproto ipv6 iifname \"%s\" oifname \"%s\" masquerade\n", r->tun, r->uplink6);
+    leave_through_exit(t, r, &r->exit.inner4, "direct4");
+    leave_through_exit(t, r, &r->exit.inner6, "direct6");
+    add(t, "  }\n");
+}
+
+int share_ruleset(const struct share_rules *r, char *out, size_t cap)
+{
+    struct text t = {.p = out, .cap = cap};
+    if (!cap) return BW_ERR_SHORT;
+    add(&t, "table inet " SHARE_TABLE " {\n");
+    if (r->share.wanted) {
+        limit_object(&t, "up", r->limit_up_bps);
+        limit_object(&t, "down", r->limit_down_bps);
+    }
+    sets(&t, r);
+    input(&t, r);
+    internet(&t, r);
+    from_mesh(&t, r);
+    to_mesh(&t, r);
+    forward(&t, r);
+    postrouting(&t, r);
+    add(&t, "}\n");
+    return t.full ? BW_ERR_SHORT : (int)t.n;
+}
+
+// ---- putting it in place ----
+
+void share_init(struct share *s, struct os_nft *nft, struct os_sysctl *sysctl)
+{
+    *s = (struct share){.nft = nft, .sysctl = sysctl};
+}
+
+int share_clean(struct share *s, char *why, size_t n)
+{
+    free(s->last);
+    s->last = NULL;
+    return os_nft_delete_table(s->nft, "inet " SHARE_TABLE, why, n); // the switches were put back by os_sysctl_open
+}
+
+static void stop_forwarding(struct share *s)
+{
+    char name[64];
+    if (!s->forwarding) return;
+    os_sysctl_restore(s->sysctl, "net/ipv4/ip_forward");
+    os_sysctl_restore(s->sysctl, "net/ipv6/conf/all/forwarding");
+    snprintf(name, sizeof name, "net/ipv6/conf/%s/accept_ra", s->uplink6);
+    if (*s->uplink6) os_sysctl_restore(s->sysctl, name);
+    s->forwarding = false;
+    s->uplink6[0] = 0;
+}
+
+static int set_forwarding(struct share *s, const struct share_rules *r, char *why, size_t n)
+{
+    const char *uplink6 = r->uplink6 ? r->uplink6 : "";
+    if (!s->sysctl) return 0;
+    if (!r->share.wanted && !r->export_count && !r->stock) {
+        stop_forwarding(s);
+        return 0;
+    }
+    if (s->forwarding && !strcmp(s->uplink6, uplink6)) return 0;
+    int err = os_sysctl_forwarding(s->sysctl, r->uplink6, why, n);
+    if (err) return err;
+    s->forwarding = true;
+    snprintf(s->uplink6, sizeof s->uplink6, "%s", uplink6);
+    return 0;
+}
+
+static int load(struct share *s, const char *rules, char *why, size_t n)
+{
+    static const char replace[] = "add table inet " SHARE_TABLE "\ndelete table inet " SHARE_TABLE "\n";
+    char *all = malloc(sizeof replace + strlen(rules));
+    if (!all) return os_why(BW_ERR_NOMEM, why, n, "no memory for the firewall's rules");
+    memcpy(all, replace, sizeof replace);
+    strcat(all, rules);
+    int err = os_nft_run(s->nft, all, why, n);
+    free(all);
+    return err;
+}
+
+int share_apply(struct share *s, const struct share_rules *r, char *why, size_t n)
+{
+    char *rules = malloc(RULES_MAX);
+    if (!rules) return os_why(BW_ERR_NOMEM, why, n, "no memory for the firewall's rules");
+    int len = share_ruleset(r, rules, RULES_MAX);
+    int err = len < 0 ? os_why(len, why, n, "too many prefixes for the firewall (shorten [routing])") : 0;
+    if (!err && s->last && !strcmp(s->last, rules)) {
+        free(rules);
+        return set_forwarding(s, r, why, n);
+    }
+    if (!err) err = load(s, rules, why, n); // first the filter, then the switch that lets packets through
+    if (!err) err = set_forwarding(s, r, why, n);
+    free(s->last);
+    s->last = err ? NULL : rules; // after a failure everything is tried again next time
+    if (err) free(rules);
+    return err;
+}
+
+void share_remove(struct share *s)
+{
+    char why[OS_WHY];
+    stop_forwarding(s);
+    if (s->nft && os_nft_delete_table(s->nft, "inet " SHARE_TABLE, why, sizeof why)) {} // the next start tries again
+    free(s->last);
+    s->last = NULL;
+}
