@@ -49,6 +49,9 @@ struct netconf *netconf_new(struct os_nl *nl, struct os_sysctl *sysctl); // NULL
 void netconf_free(struct netconf *n);               // does not touch the kernel
 int netconf_clean(struct netconf *n, char *why, size_t why_size) BW_NODISCARD; // leftovers of a run that was killed
 int netconf_apply(struct netconf *n, const struct netconf_want *w, char *why, size_t why_size) BW_NODISCARD;
+// Some other program may have taken our routes or rules away (it happens when a network manager restarts): the next apply sets
+// all of them anew.
+void netconf_again(struct netconf *n);
 void netconf_remove(struct netconf *n);
 
 #endif
