@@ -226,11 +226,14 @@ void neighbour_rtt(struct babel *b, struct neighbour *n, uint32_t sent, uint32_t
     if (n->rtt < 0) {
         n->rtt = sample;
         n->rtt_dev = sample / 4;
+        n->rtt_n = 0;
         return;
     }
+    // RFC 9616 section 3.4.1 smooths over some 20 s. The deviation follows at once: it is what tells of a growing queue.
     off = sample > n->rtt ? sample - n->rtt : n->rtt - sample;
     n->rtt_dev += (off - n->rtt_dev) / 4;
-    n->rtt += (sample - n->rtt) / 8;
+    n->rtt += (sample - n->rtt) / (n->u.active && n->rtt_n >= 32 ? 32 : 6);
+    if (n->rtt_n < UINT8_MAX) n->rtt_n++;
 }
 
 // Fast where that costs nothing, slow where packets queue or get lost: RTT grows with the queue, so a 64 kbit/s link that is
@@ -280,7 +283,7 @@ static bool adopt(const struct babel *b, const struct neighbour *n, uint16_t cos
     if (cost == n->cost) return false;
     if (cost == INF || n->cost == INF || suspect != n->suspect) return true;
     unsigned diff = cost > n->cost ? (unsigned)(cost - n->cost) : (unsigned)(n->cost - cost);
-    return diff > n->cost / 10u + 3 || (diff > 2 && b->now >= n->cost_since + ADOPT_ANYWAY);
+    return diff > n->cost / 10u + 3 || (diff > n->cost / 25u + 2 && b->now >= n->cost_since + ADOPT_ANYWAY);
 }
 
 void neighbour_refresh(struct babel *b, struct neighbour *n)
