@@ -106,39 +106,40 @@ json_t *client_ask(const char *lab, json_t *request, int fds[5])
 
 // ---- down ----
 
-static bool dead(const char *pid)
-{
-    char path[300], state = 'Z';
-    snprintf(path, sizeof path, "/proc/%s/stat", pid);
-    FILE *f = fopen(path, "re");
-    if (f && fscanf(f, "%*d (%*[^)]) %c", &state) != 1) state = '?';
-    if (f) fclose(f);
-    return state == 'Z' || state == 'X';
-}
-
-// Processes that still live in the PID namespace of the lab. The kernel leaves none (but the keeper's own remains, which
-// process 1 of the machine may bury late); this is the proof.
-static int left_over(ino_t pid_ns)
-{
-    DIR *d = opendir("/proc");
-    int n = 0;
-    for (struct dirent *e; d && (e = readdir(d));) {
-        char path[300];
-        struct stat st;
-        if (e->d_name[0] < '0' || e->d_name[0] > '9') continue;
-        snprintf(path, sizeof path, "/proc/%s/ns/pid", e->d_name);
-        if (!stat(path, &st) && st.st_ino == pid_ns && !dead(e->d_name)) n++;
-    }
-    if (d) closedir(d);
-    return n;
-}
-
 static ino_t pid_ns_of(pid_t pid)
 {
     char path[64];
     struct stat st;
     snprintf(path, sizeof path, "/proc/%d/ns/pid", (int)pid);
     return stat(path, &st) ? 0 : st.st_ino;
+}
+
+static bool dead(pid_t pid, pid_t *parent)
+{
+    char path[64], state = 'Z';
+    snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+    FILE *f = fopen(path, "re");
+    *parent = 0;
+    if (f && fscanf(f, "%*d (%*[^)]) %c %d", &state, parent) != 2) state = '?';
+    if (f) fclose(f);
+    return state == 'Z' || state == 'X';
+}
+
+// Counts the processes that still live in the PID namespace of the lab. The kernel leaves none (but the keeper's own
+// remains, which process 1 of the machine may bury late); this is the proof. `free_dead`: a dead one whose parent is a
+// `lab exec` that was stopped (Ctrl-Z) would keep the namespace from ending, so that parent is ended.
+static int left_over(ino_t pid_ns, bool free_dead)
+{
+    DIR *d = opendir("/proc");
+    int n = 0;
+    for (struct dirent *e; d && (e = readdir(d));) {
+        pid_t pid = atoi(e->d_name), parent;
+        if (pid <= 0 || pid_ns_of(pid) != pid_ns) continue;
+        if (!dead(pid, &parent)) n++;
+        else if (free_dead && parent > 1 && parent != getpid() && pid_ns_of(parent) != pid_ns) kill(parent, SIGKILL);
+    }
+    if (d) closedir(d);
+    return n;
 }
 
 static bool ends_within(int pidfd, int ms)
@@ -156,11 +157,14 @@ static int end_keeper(int fd)
     if (pidfd < 0) return 0; // ended meanwhile
     ino_t pid_ns = pid_ns_of(who.pid);
     json_decref(exchange(fd, json_pack("{s:s}", "cmd", "down"), NULL));
-    if (!ends_within(pidfd, 15000)) syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0);
-    bool ended = ends_within(pidfd, 60000); // device by device, if it had to be killed
+    bool ended = ends_within(pidfd, 8000);
+    if (!ended && pid_ns) left_over(pid_ns, true);
+    if (!ended) ended = ends_within(pidfd, 7000);
+    if (!ended) syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0);
+    if (!ended) ended = ends_within(pidfd, 60000); // device by device, if it had to be killed
     close(pidfd);
     if (!ended) return lab_fail("the lab's keeper (pid %d) does not end", (int)who.pid);
-    int left = pid_ns ? left_over(pid_ns) : 0;
+    int left = pid_ns ? left_over(pid_ns, false) : 0;
     return left ? lab_fail("%d processes of the lab are left", left) : 0;
 }
 

@@ -68,6 +68,18 @@ def an_ended_exec_ends_its_command():
 
 
 @labkit.test
+def a_stopped_exec_does_not_hold_the_lab():
+    with Lab("line", BARE) as lab:
+        j = lab.job("n1", "sleep", 600)
+        ns = pid_namespace(lab)
+        wait_until(lambda: len(in_pid_namespace(ns)) == 2, 5, "the command")
+        j.process.send_signal(signal.SIGSTOP)
+        lab.lab("down", timeout=90)
+        want(not in_pid_namespace(ns), "processes are left")
+        want(j.wait(5) == -signal.SIGKILL, "the stopped exec")
+
+
+@labkit.test
 def nodes_keep_their_files_to_themselves():
     with Lab("line", BARE, "--internet", 1) as lab:
         with open("/etc/resolv.conf") as f:
