@@ -63,7 +63,7 @@ struct world {
     char keylog[8192];
 };
 
-static void *w_resize(struct bw_mem *m, void *old, size_t old_size, size_t new_size)
+static inline void *w_resize(struct bw_mem *m, void *old, size_t old_size, size_t new_size)
 {
     struct w_node *n = (struct w_node *)((char *)m - offsetof(struct w_node, mem));
     (void)old_size;
@@ -79,19 +79,19 @@ static void *w_resize(struct bw_mem *m, void *old, size_t old_size, size_t new_s
     return realloc(old, new_size);
 }
 
-static struct bw_endpoint w_ll(int id, uint32_t ifindex)
+static inline struct bw_endpoint w_ll(int id, uint32_t ifindex)
 {
     struct bw_endpoint e = {.addr = {{0xfe, 0x80, [15] = (uint8_t)id}}, .port = 4870, .scope = ifindex};
     return e;
 }
 
-static struct bw_endpoint w_v4(int id, uint8_t variant)
+static inline struct bw_endpoint w_v4(int id, uint8_t variant)
 {
     struct bw_endpoint e = {.addr = bw_addr_v4((uint8_t[]){10, variant, 0, (uint8_t)id}), .port = 4870};
     return e;
 }
 
-static void w_deliver_later(struct world *w, const struct w_packet *p)
+static inline void w_deliver_later(struct world *w, const struct w_packet *p)
 {
     for (int i = 0; i < W_PACKETS; i++) {
         if (w->packet[i].to >= 0) continue;
@@ -104,7 +104,7 @@ static void w_deliver_later(struct world *w, const struct w_packet *p)
     fail_msg("too many packets under way");
 }
 
-static void w_send(void *ctx, const struct bw_endpoint *to, uint32_t ifindex, const uint8_t *data, size_t n)
+static inline void w_send(void *ctx, const struct bw_endpoint *to, uint32_t ifindex, const uint8_t *data, size_t n)
 {
     struct w_node *me = ctx;
     struct world *w = me->w;
@@ -125,7 +125,7 @@ static void w_send(void *ctx, const struct bw_endpoint *to, uint32_t ifindex, co
     w_deliver_later(w, &p);
 }
 
-static void w_changed(void *ctx, uint16_t slot, unsigned what)
+static inline void w_changed(void *ctx, uint16_t slot, unsigned what)
 {
     struct w_node *me = ctx;
     struct link_info info;
@@ -145,7 +145,7 @@ static void w_changed(void *ctx, uint16_t slot, unsigned what)
     me->last_change = what;
 }
 
-static int w_persist(void *ctx, uint64_t high)
+static inline int w_persist(void *ctx, uint64_t high)
 {
     struct w_node *me = ctx;
     assert_true(high > me->tai);
@@ -154,14 +154,14 @@ static int w_persist(void *ctx, uint64_t high)
     return 0;
 }
 
-static void w_keylog(void *ctx, const char *line)
+static inline void w_keylog(void *ctx, const char *line)
 {
     struct world *w = ((struct w_node *)ctx)->w;
     size_t n = strlen(w->keylog);
     snprintf(w->keylog + n, sizeof w->keylog - n, "%s\n", line);
 }
 
-static void w_start(struct world *w, int i)
+static inline void w_start(struct world *w, int i)
 {
     struct w_node *n = &w->node[i];
     n->config.identity = &n->me;
@@ -171,7 +171,7 @@ static void w_start(struct world *w, int i)
     n->ls = linkset_new(&n->mem, &n->rng, NULL, &n->config, &ops);
 }
 
-static void w_stop(struct world *w, int i)
+static inline void w_stop(struct world *w, int i)
 {
     linkset_free(w->node[i].ls);
     w->node[i].ls = NULL;
@@ -179,7 +179,7 @@ static void w_stop(struct world *w, int i)
         if (w->packet[k].to == i) w->packet[k].to = -1;
 }
 
-static struct world *w_new(uint8_t seed, int nodes)
+static inline struct world *w_new(uint8_t seed, int nodes)
 {
     struct world *w = calloc(1, sizeof *w);
     uint8_t s[32] = {seed};
@@ -205,7 +205,7 @@ static struct world *w_new(uint8_t seed, int nodes)
     return w;
 }
 
-static void w_free(struct world *w)
+static inline void w_free(struct world *w)
 {
     for (int i = 0; i < W_NODES; i++) {
         if (w->node[i].ls) w_stop(w, i);
@@ -214,13 +214,13 @@ static void w_free(struct world *w)
     free(w);
 }
 
-static uint64_t w_unix(const struct w_node *n)
+static inline uint64_t w_unix(const struct w_node *n)
 {
     return n->unix_ns + n->w->now * 1000;
 }
 
 // What core/fwd does with a data message, one at a time.
-static void w_data(struct w_node *n, struct w_packet *p)
+static inline void w_data(struct w_node *n, struct w_packet *p)
 {
     struct bw_rd r = bw_rd(p->data + 4, 4);
     uint32_t index = bw_rd_le32(&r);
@@ -238,7 +238,7 @@ static void w_data(struct w_node *n, struct w_packet *p)
     if (len && slot < W_SLOTS) n->got[slot]++;
 }
 
-static void w_receive(struct world *w, struct w_packet *p)
+static inline void w_receive(struct world *w, struct w_packet *p)
 {
     struct w_node *n = &w->node[p->to];
     if (!n->ls) return;
@@ -247,7 +247,7 @@ static void w_receive(struct world *w, struct w_packet *p)
 }
 
 // One payload over a link; false: no keys.
-static bool w_send_data(struct w_node *n, uint16_t slot)
+static inline bool w_send_data(struct w_node *n, uint16_t slot)
 {
     struct keypair *tx, *rx[LINK_RX_KEYS];
     unsigned rx_count;
@@ -263,7 +263,7 @@ static bool w_send_data(struct w_node *n, uint16_t slot)
     return true;
 }
 
-static void w_traffic(struct world *w)
+static inline void w_traffic(struct world *w)
 {
     for (int i = 0; i < W_NODES; i++) {
         struct w_node *n = &w->node[i];
@@ -273,7 +273,7 @@ static void w_traffic(struct world *w)
     w->next_traffic = w->now + w->every;
 }
 
-static struct w_packet *w_next_packet(struct world *w)
+static inline struct w_packet *w_next_packet(struct world *w)
 {
     struct w_packet *best = NULL;
     while (w->packets && w->packet[w->packets - 1].to < 0) w->packets--;
@@ -284,7 +284,7 @@ static struct w_packet *w_next_packet(struct world *w)
     return best;
 }
 
-static void w_run(struct world *w, bw_time duration)
+static inline void w_run(struct world *w, bw_time duration)
 {
     bw_time end = w->now + duration;
     for (unsigned idle = 0;;) {
@@ -313,13 +313,13 @@ static void w_run(struct world *w, bw_time duration)
     }
 }
 
-static int w_discovered(struct world *w, int me, int other, uint32_t ifindex)
+static inline int w_discovered(struct world *w, int me, int other, uint32_t ifindex)
 {
     struct bw_endpoint at = w_ll(other, ifindex);
     return linkset_discovered(w->node[me].ls, w->node[other].me.link_pk, ifindex, &at, true, w->now);
 }
 
-static struct link_peer w_peer(struct world *w, int other, bool endpoint)
+static inline struct link_peer w_peer(struct world *w, int other, bool endpoint)
 {
     struct link_peer p = {.source = LINK_CONFIG};
     memcpy(p.key, w->node[other].me.link_pk, 32);
@@ -328,25 +328,25 @@ static struct link_peer w_peer(struct world *w, int other, bool endpoint)
     return p;
 }
 
-static int w_add(struct world *w, int me, const struct link_peer *p)
+static inline int w_add(struct world *w, int me, const struct link_peer *p)
 {
     return linkset_add_peer(w->node[me].ls, p, w->now);
 }
 
-static struct link_info w_info(struct world *w, int me, uint16_t slot)
+static inline struct link_info w_info(struct world *w, int me, uint16_t slot)
 {
     struct link_info info;
     assert_int_equal(linkset_info(w->node[me].ls, slot, &info), 0);
     return info;
 }
 
-static bool w_up(struct world *w, int me, uint16_t slot)
+static inline bool w_up(struct world *w, int me, uint16_t slot)
 {
     struct link_info info;
     return !linkset_info(w->node[me].ls, slot, &info) && info.state == LINK_UP;
 }
 
-static unsigned w_links(struct world *w, int me)
+static inline unsigned w_links(struct world *w, int me)
 {
     struct linkset_stats s;
     linkset_stats(w->node[me].ls, &s);
@@ -356,7 +356,7 @@ static unsigned w_links(struct world *w, int me)
     return n;
 }
 
-static uint64_t w_drops(struct world *w, int me, enum link_drop d)
+static inline uint64_t w_drops(struct world *w, int me, enum link_drop d)
 {
     return linkset_drops(w->node[me].ls, d);
 }
