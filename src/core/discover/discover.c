@@ -106,7 +106,7 @@ void discover_free(struct discover *d)
     if (!d) return;
     while (!LIST_EMPTY(&d->ifaces)) discover_iface_remove(d, LIST_FIRST(&d->ifaces)->ifindex);
     while (!TAILQ_EMPTY(&d->heard_order)) forget(d, TAILQ_FIRST(&d->heard_order));
-    table_free(&d->known);
+    table_dispose(&d->known);
     bw_wipe(&d->config, sizeof d->config);
     bw_free(d->mem, d, sizeof *d);
 }

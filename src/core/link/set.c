@@ -71,8 +71,8 @@ void linkset_free(struct linkset *ls)
     for (unsigned i = ls->slots_used; i-- > 0;)
         if (ls->slots[i]) link_free(ls, ls->slots[i]);
     peers_free(ls);
-    table_free(&ls->peers);
-    table_free(&ls->indices);
+    table_dispose(&ls->peers);
+    table_dispose(&ls->indices);
     bw_free(ls->mem, ls->slots, ls->config.max_links * sizeof *ls->slots);
     bw_wipe(&ls->config.secret, sizeof ls->config.secret);
     bw_wipe(&ls->jar, sizeof ls->jar);

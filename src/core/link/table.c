@@ -14,7 +14,7 @@ int table_init(struct table *t, struct bw_mem *mem, const uint8_t hash_key[16])
     return t->bucket ? 0 : BW_ERR_NOMEM;
 }
 
-void table_free(struct table *t)
+void table_dispose(struct table *t)
 {
     bw_free(t->mem, t->bucket, t->buckets * sizeof(struct table_node *));
     t->bucket = NULL;
