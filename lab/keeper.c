@@ -303,6 +303,15 @@ static void on_progress(struct loop_source *s, uint32_t events, bw_time now)
     lab_begin_down(lab);
 }
 
+// The process that the lab was made for has ended.
+static void on_with(struct loop_source *s, uint32_t events, bw_time now)
+{
+    (void)events, (void)now;
+    struct lab *lab = (struct lab *)((char *)s - offsetof(struct lab, with));
+    loop_forget(&lab->loop, lab->o->with);
+    lab_begin_down(lab);
+}
+
 static int watch_signals(struct lab *lab)
 {
     sigset_t set;
@@ -342,7 +351,9 @@ int keeper_main(struct lab *lab)
     lab->timer = (struct loop_timer){.fire = tick, .at = 0};
     loop_timer(&lab->loop, &lab->timer);
     lab->watcher.ready = on_progress;
-    if (watch_signals(lab) || loop_watch(&lab->loop, lab->progress, &lab->watcher)) {
+    lab->with.ready = on_with;
+    if (watch_signals(lab) || loop_watch(&lab->loop, lab->progress, &lab->watcher) ||
+        (lab->o->with >= 0 && loop_watch(&lab->loop, lab->o->with, &lab->with))) {
         lab_abort(lab, "setting up: %s", strerror(errno));
         return 1;
     }

@@ -20,6 +20,7 @@ struct keeper_options {
     bool offload;
     unsigned ready_s;      // how long the nodes may take to say `ready`
     uint64_t seed;
+    int with;              // a pidfd: the lab goes down when that process has ended; -1: none. The keeper's once launched
 };
 
 // Starts the keeper, which takes the lock over, and waits until the lab is up. `say` gets a line at each step. Returns 0,
@@ -71,7 +72,7 @@ struct lab {
     int outer_proc;          // /proc of the world outside
     int progress;            // to the one who waits in keeper_launch, -1 later
     int lock_fd;
-    struct loop_source signals, control, watcher;
+    struct loop_source signals, control, watcher, with;
     int signal_fd, control_fd;
     pid_t outer_pid;
     uint64_t fd_soft_limit;

@@ -28,6 +28,7 @@ static const char help[] =
     "      --no-daemons                  bare namespaces\n"
     "      --frames                      links carry frames as on a real wire, never the kernel's super-frames\n"
     "      --wait SECONDS                for the nodes to get ready (60)\n"
+    "      --with PID                    the lab goes down when that process has ended\n"
     "      --quiet\n"
     "  byway lab show                    nodes and links [--json]\n"
     "  byway lab exec NODE COMMAND...    inside a node, or in `internet`\n"

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "lab/client.h"
@@ -27,7 +28,7 @@ struct up {
 static const struct lab_option options[] = {
     {"--nodes", true},   {"--seed", true},        {"--share", true},     {"--internet", true}, {"--set", true},
     {"--binary", true},  {"--no-daemons", false}, {"--frames", false},   {"--wait", true},     {"--quiet", false},
-    {NULL, false},
+    {"--with", true},    {NULL, false},
 };
 
 static int number(const char *name, const char *text, unsigned long max, unsigned long *out)
@@ -52,6 +53,10 @@ static int option(void *ctx, const char *name, const char *value)
     } else if (!strcmp(name, "--wait")) {
         if (number(name, value, 3600, &n)) return 2;
         u->o.ready_s = (unsigned)n;
+    } else if (!strcmp(name, "--with")) {
+        if (number(name, value, INT_MAX, &n)) return 2;
+        u->o.with = (int)syscall(SYS_pidfd_open, (pid_t)n, 0);
+        if (u->o.with < 0) return lab_fail("--with %s: %s", value, strerror(errno));
     } else if (!strcmp(name, "--set")) {
         if (u->n_sets == SETS_MAX) return lab_usage("more than %d times --set", SETS_MAX);
         u->sets[u->n_sets++] = value;
@@ -160,6 +165,7 @@ int lab_up(struct keeper_options *o, bool quiet)
     if (lock < 0) return lab_fail("%s: %s", o->dir, strerror(errno));
     if (place_clear(o->dir, false)) return lab_fail("clearing %s: %s", o->dir, strerror(errno));
     rc = keeper_launch(o, lock, quiet ? print_nothing : print_line);
+    if (o->with >= 0) close(o->with);
     if (rc) client_down(o->name, true);
     return rc;
 }
@@ -184,7 +190,7 @@ static int run(struct up *u, const char *what, const char *self)
 
 int lab_cmd_up(struct lab_call *c)
 {
-    struct up u = {.o = {.name = c->name, .offload = true, .ready_s = 60, .seed = 1}};
+    struct up u = {.o = {.name = c->name, .offload = true, .ready_s = 60, .seed = 1, .with = -1}};
     int rc = lab_options(&c->argc, c->argv, options, option, &u);
     if (rc) return rc;
     if (c->argc != 1) return lab_usage("lab up needs one topology (%s) or file", topo_kinds());

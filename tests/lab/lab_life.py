@@ -157,6 +157,22 @@ def keeper_of(name):
 
 
 @labkit.test
+def a_lab_ends_with_the_process_it_was_made_for():
+    name = f"w{os.getpid()}"
+    p = subprocess.Popen(["sleep", "600"])
+    try:
+        command(BYWAY, "lab", "up", "line", BARE, "--name", name, "--with", p.pid)
+        ns = os.stat(f"/proc/{keeper_of(name)}/ns/pid").st_ino
+        p.kill()
+        p.wait()
+        wait_until(lambda: not in_pid_namespace(ns), 20, "the end of all processes")
+        wait_until(lambda: name not in command(BYWAY, "lab", "list").stdout.split(), 10, "its name to go")
+    finally:
+        p.kill()
+        command(BYWAY, "lab", "down", "--name", name, check=False)
+
+
+@labkit.test
 def several_labs_at_once():
     with Lab("line", BARE) as a, Lab("ring", BARE, "--internet", 2) as b:
         names = command(BYWAY, "lab", "list").stdout.split()

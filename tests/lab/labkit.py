@@ -126,7 +126,8 @@ class Lab:
             self.topology = self.file
         _labs.append(self)
         try:
-            self.up_output = command(self.binary, "lab", "up", self.topology, "--name", self.name, *self.args, timeout=180).stdout
+            self.up_output = command(self.binary, "lab", "up", self.topology, "--name", self.name, "--with", os.getpid(),
+                                     *self.args, timeout=180).stdout
         except BaseException:
             self.down(check=False)
             raise
