@@ -29,5 +29,6 @@ struct lab_option {
 // Stops at "--". Returns 0, or 2 after telling what is wrong.
 int lab_options(int *argc, char **argv, const struct lab_option *known, int (*got)(void *ctx, const char *name, const char *value),
                 void *ctx);
+int lab_option_text(void *ctx, const char *name, const char *value); // for commands with one option: *(const char **)ctx = value
 
 #endif

@@ -116,6 +116,7 @@ static int follow(int fd, const char *dir, void (*say)(const char *))
     FILE *f = fdopen(fd, "r");
     char line[1300];
     bool failed = false;
+    errno = 0;
     while (f && fgets(line, sizeof line, f)) {
         line[strcspn(line, "\n")] = 0;
         if (*line == '.') {
@@ -125,6 +126,7 @@ static int follow(int fd, const char *dir, void (*say)(const char *))
         if (*line == '#') say(line + 1);
         if (*line == '!' && !failed) failed = (lab_fail("%s", line + 1), true);
     }
+    if (!failed && errno == EINTR) failed = (lab_fail("interrupted"), true);
     if (f) fclose(f);
     if (!failed) lab_fail("the lab's keeper ended by surprise (its log was %s/keeper.log)", dir);
     return 1;

@@ -29,3 +29,10 @@ int lab_options(int *argc, char **argv, const struct lab_option *known, int (*go
     *argc = kept;
     return 0;
 }
+
+int lab_option_text(void *ctx, const char *name, const char *value)
+{
+    (void)name;
+    *(const char **)ctx = value;
+    return 0;
+}
