@@ -192,6 +192,7 @@ int invite_decode(const char *text, struct invite *out)
     }
     struct invite i = {.endpoint_count = 0};
     int err = get_bytes(text + sizeof INVITE_PREFIX - 1, raw, sizeof raw, &n);
+    if (err == BW_ERR_AUTH && n < 32 + CHECK_LEN) err = BW_ERR_SHORT; // cut off before it could be checked
     if (!err) err = get_all(raw, n, &i);
     if (!err) *out = i;
     memset(raw, 0, sizeof raw);
