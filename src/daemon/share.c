@@ -11,7 +11,7 @@
 #define RULES_MAX 65536
 #define TCP4_OVERHEAD 40 // IP and TCP headers
 #define TCP6_OVERHEAD 60
-#define BURST_MS 100     // of the rate limits
+#define BURST_MS 100     // of the rate limits; the kernel's bucket holds a second's worth besides
 
 // ---- text that grows; too much is remembered, not overrun ----
 
