@@ -101,6 +101,7 @@ void babel_write_begin(struct babel_writer *w, void *p, size_t n); // n: at most
 size_t babel_write_end(struct babel_writer *w);                    // completes the header; the packet's length
 static inline bool babel_write_empty(const struct babel_writer *w) { return bw_wr_len(&w->wr) <= BABEL_HEADER; }
 
+bool babel_write_padn(struct babel_writer *w, uint8_t zeros) BW_NODISCARD; // 2 + zeros bytes
 bool babel_write_ack_request(struct babel_writer *w, uint16_t opaque, uint16_t interval_cs) BW_NODISCARD;
 bool babel_write_ack(struct babel_writer *w, uint16_t opaque) BW_NODISCARD;
 // capability NULL: none

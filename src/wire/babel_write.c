@@ -31,6 +31,13 @@ static struct bw_wr *tlv(struct babel_writer *w, uint8_t type, size_t len)
     return &w->wr;
 }
 
+bool babel_write_padn(struct babel_writer *w, uint8_t zeros)
+{
+    struct bw_wr *o = tlv(w, BABEL_PADN, zeros);
+    if (o) bw_wr_zero(o, zeros);
+    return o;
+}
+
 bool babel_write_ack_request(struct babel_writer *w, uint16_t opaque, uint16_t interval_cs)
 {
     struct bw_wr *o = tlv(w, BABEL_ACK_REQUEST, 6);

@@ -3,8 +3,11 @@
 
 enum { SEQNO_BLOCK = 64 }; // numbers reserved ahead
 
-#define HOLD_MIN (2 * BW_S) // a start that is not clean: learnt routes are not used so long, ...
-#define HOLD_MAX (8 * BW_S) // ... or until every neighbour that was heard has forgotten the old ones
+// A start that is not clean: learnt routes are not used before all links' peers have acknowledged that they forgot what an
+// earlier life announced. A link without an answer may be cut with its peer not knowing yet: it gets the time that the most
+// patient of peers takes to notice. The minimum is for peers whose links are not there yet.
+#define HOLD_MIN (3 * BW_S)
+#define HOLD_MAX (8 * BW_S)
 #define DRAIN (400 * BW_MS)
 #define BYE_EVERY (150 * BW_MS)
 
@@ -314,7 +317,7 @@ void hold_check(struct babel *b)
 {
     if (!b->holding || b->now < b->start + HOLD_MIN) return;
     bool waiting = false;
-    for (uint32_t i = 0; i < b->heap_count; i++) waiting |= b->heap[i]->neigh_count && !b->heap[i]->greeted;
+    for (uint32_t i = 0; i < b->heap_count; i++) waiting |= !b->heap[i]->greeted;
     if (waiting && b->now < b->start + HOLD_MAX) {
         b->hold_until = b->start + HOLD_MAX;
         return;

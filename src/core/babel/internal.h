@@ -108,7 +108,7 @@ struct neighbour {
     struct hellos m, u;
     uint32_t quality, quality_n; // share of Hellos received, smoothed, 65536 = all; how many it rests on
     uint16_t rxcost, txcost, cost;
-    bool suspect;
+    bool suspect, silent; // misses Hellos: half way to dead; dead
     bw_time ihu_deadline, since, cost_since, heard;
     bool have_times;
     uint32_t origin, receive; // RFC 9616 section 3.1

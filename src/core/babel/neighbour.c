@@ -113,8 +113,10 @@ static unsigned patience(const struct neighbour *n)
     return lost < 5 ? 4 : lost < 12 ? 6 : lost < 20 ? 8 : lost < 35 ? 12 : HISTORY;
 }
 
+// Once dead, only a Hello brings it back: a slower kind of Hello that has not been missed yet does not.
 static bool dead(const struct neighbour *n)
 {
+    if (n->silent) return true;
     if (n->u.active) return n->u.missed >= patience(n);
     if (n->m.active) return n->m.missed >= (n->quality > WHOLE / 100 * 95 ? 2u : 3u);
     return true;
@@ -182,6 +184,7 @@ void neighbour_hello(struct babel *b, struct neighbour *n, const struct babel_tl
     if (h == &n->u || !n->u.active) quality_add(n, was_dead ? 0 : lost); // an outage says nothing about the loss after it
     n->heard = b->now;
     n->m.missed = n->u.missed = 0;
+    n->silent = false;
     n->ifc->peer = n;
     if (interval) {
         h->active = true;
@@ -265,7 +268,8 @@ static uint16_t compute(struct neighbour *n, bool *suspect)
     uint32_t c = n->ifc->p.cost;
     *suspect = false;
     n->rxcost = INF;
-    if (dead(n) || n->quality < WHOLE / 20) return INF;
+    n->silent = dead(n);
+    if (n->silent || n->quality < WHOLE / 20) return INF;
     uint64_t rx = ((uint64_t)c * WHOLE + n->quality / 2) / n->quality;
     n->rxcost = rx >= INF ? INF - 1 : (uint16_t)rx;
     if (n->txcost == INF) return INF;

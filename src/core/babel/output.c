@@ -115,12 +115,14 @@ void iface_restart(struct babel *b, struct iface *ifc)
 struct packet {
     struct babel_writer w;
     unsigned updates;
+    size_t ihu_end; // where the last IHU with timestamps ends
     uint8_t buf[BABEL_PAYLOAD_MAX];
 };
 
 static void packet_begin(const struct iface *ifc, struct packet *p)
 {
     p->updates = 0;
+    p->ihu_end = 0;
     babel_write_begin(&p->w, p->buf, ifc->p.max_payload);
     p->w.wr.end -= ACK_ROOM;
 }
@@ -137,6 +139,11 @@ static void count_sent(struct babel *b, const uint8_t *p, size_t n)
 
 static void packet_send(struct babel *b, struct iface *ifc, struct packet *p, const struct bw_addr *dst)
 {
+    // tshark up to 4.0 looks for an IHU's timestamps four bytes too far, and calls a packet that ends there malformed.
+    if (p->ihu_end == bw_wr_len(&p->w.wr)) {
+        p->w.wr.end = p->buf + ifc->p.max_payload;
+        BW_ASSERT(babel_write_padn(&p->w, 2));
+    }
     size_t n = babel_write_end(&p->w);
     count_sent(b, p->buf, n);
     if (b->ops.send) b->ops.send(b->ctx, ifc->slot, dst, p->buf, n);
@@ -450,7 +457,9 @@ static bool write_ihu(struct packet *p, const struct neighbour *n, bool unicast,
 {
     uint32_t times[2] = {n->origin, n->receive};
     bw_time cs = interval * 3 / (10 * BW_MS);
-    return babel_write_ihu(&p->w, unicast ? NULL : &n->addr, n->rxcost, (uint16_t)(cs > INF ? INF : cs), n->have_times ? times : NULL);
+    bool ok = babel_write_ihu(&p->w, unicast ? NULL : &n->addr, n->rxcost, (uint16_t)(cs > INF ? INF : cs), n->have_times ? times : NULL);
+    if (n->have_times) p->ihu_end = bw_wr_len(&p->w.wr);
+    return ok;
 }
 
 static void greet(struct iface *ifc, struct packet *p)
