@@ -22,7 +22,7 @@ third = netkit.Byway(c, CONFIG)
 
 
 def same_key(node):
-    return next((p for p in node.get("status")["problems"] if "same" in p["text"] and "key" in p["text"]), None)
+    return next((p for p in node.get("status")["problems"] if p["code"] == "same-key"), None)
 
 
 with step("they have one key"):
