@@ -47,22 +47,16 @@ static struct book_entry *room(struct book *b)
     return least;
 }
 
-void book_route(struct book_entry *e, uint32_t metric, const struct bw_addr *next_hop, bw_time now)
-{
-    bool lost = metric >= BOOK_UNREACHABLE, was_lost = e->metric >= BOOK_UNREACHABLE;
-    if (lost != was_lost || !bw_addr_eq(&e->next_hop, next_hop)) e->changed_at = now;
-    if (lost && !was_lost) e->lost_at = now;
-    if (!lost) e->lost_at = BW_NEVER;
-    e->metric = lost ? BOOK_UNREACHABLE : metric;
-    e->next_hop = *next_hop;
-}
-
 static void route(struct book *b, struct book_entry *e, bw_time now)
 {
     struct bw_addr next_hop = {0};
-    if (!b->metric) return;
     uint32_t metric = b->metric(b->ctx, &e->address, &next_hop);
-    book_route(e, metric, &next_hop, now);
+    bool lost = metric >= BOOK_UNREACHABLE, was_lost = e->metric >= BOOK_UNREACHABLE;
+    if (lost != was_lost || !bw_addr_eq(&e->next_hop, &next_hop)) e->changed_at = now;
+    if (lost && !was_lost) e->lost_at = now;
+    if (!lost) e->lost_at = BW_NEVER;
+    e->metric = lost ? BOOK_UNREACHABLE : metric;
+    e->next_hop = next_hop;
 }
 
 struct book_entry *book_hear(struct book *b, const struct bw_addr *address, bw_time now)

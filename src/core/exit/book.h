@@ -49,7 +49,6 @@ struct book_entry *book_hear(struct book *b, const struct bw_addr *address, bw_t
 // it, fc00::e included; NULL: somebody else passed it on.
 int book_offer(struct book *b, const char *text, size_t n, const struct bw_addr *from, bw_time now,
                struct book_entry **out) BW_NODISCARD;
-void book_route(struct book_entry *e, uint32_t metric, const struct bw_addr *next_hop, bw_time now);
 void book_routes_changed(struct book *b, bw_time now); // asks the metric of every entry again
 // What did not work is left alone for a while: 2 s, doubling up to 2 min.
 void book_failed(struct book_entry *e, bw_time now);

@@ -200,14 +200,6 @@ void internet_heard(struct internet *i, const struct bw_addr *exit, bw_time now)
     if (book_hear(&i->book, exit, now)) run(i, false, now);
 }
 
-void internet_route(struct internet *i, const struct internet_route *r, bw_time now)
-{
-    struct book_entry *e = book_find(&i->book, &r->address);
-    if (!e || i->ops.metric) return;
-    book_route(e, r->metric, &r->next_hop, now);
-    run(i, false, now);
-}
-
 void internet_routes_changed(struct internet *i, bw_time now)
 {
     exitc_routes_changed(&i->client, now);
@@ -249,17 +241,6 @@ void internet_leave(struct internet *i, bw_time now)
 }
 
 // ---- outputs ----
-
-unsigned internet_exits(const struct internet *i, struct bw_addr *out, unsigned max)
-{
-    unsigned n = 0;
-    for (unsigned k = 0; k < BOOK_MAX; k++) {
-        if (!i->book.entry[k].used) continue;
-        if (n < max) out[n] = i->book.entry[k].address;
-        n++;
-    }
-    return n;
-}
 
 bool internet_shares(const struct internet *i)
 {

@@ -32,15 +32,7 @@ struct internet_ops {
     void (*tell)(void *ctx, enum view_exit_state state, const struct bw_addr *exit, const char *why);
     void (*save_lease)(void *ctx, const struct exits_saved *l);
     void (*drop_lease)(void *ctx, const uint8_t key[32]);
-    // Reads Babel's route to a mesh address; may be called at any time. Without it (NULL) a node that was just heard of cannot
-    // be asked before the next internet_route() about it: the daemon and the simulator give it.
-    book_metric_fn *metric;
-};
-
-struct internet_route { // Babel's view of one address, for internet_route
-    struct bw_addr address;  // of a node that is or may be an exit
-    uint32_t metric;         // BOOK_UNREACHABLE: none
-    struct bw_addr next_hop; // link-local address or whatever tells next hops apart
+    book_metric_fn *metric; // reads Babel's route to a mesh address; may be called at any time, so it must only read
 };
 
 struct internet; // allocated from mem
@@ -64,7 +56,6 @@ void internet_http_done(struct internet *i, uint32_t serial, int status, const c
 // the /128 in the route table whose last 8 bytes are that router-id. Call when Babel's routes changed.
 void internet_any(struct internet *i, const uint8_t router_id[8], bw_time now);
 void internet_heard(struct internet *i, const struct bw_addr *exit, bw_time now);
-void internet_route(struct internet *i, const struct internet_route *r, bw_time now); // where ops.metric is not given
 void internet_routes_changed(struct internet *i, bw_time now); // some selected route changed: ops.metric is asked again
 // FWD_PUNT_GATEWAY and FWD_PUNT_TUNNEL_ECHO. Answers go out through ops.send.
 void internet_punt(struct internet *i, const struct fwd_punt *p, bw_time now);
@@ -75,7 +66,6 @@ void internet_tick(struct internet *i, bw_time now);
 bw_time internet_deadline(const struct internet *i);
 
 // ---- outputs ----
-unsigned internet_exits(const struct internet *i, struct bw_addr *out, unsigned max); // addresses whose routes matter
 bool internet_shares(const struct internet *i);  // originate fc00::e, fwd_config.sharing
 // For fwd_config: where clients' heartbeats go. Not zero also while not sharing, so that clients are told at once. Zero: none.
 void internet_gateways(const struct internet *i, struct bw_addr *v4, struct bw_addr *v6);
