@@ -169,7 +169,7 @@ static void test_half_open(void **state)
     uint8_t m[WG_INITIATION_LEN];
     struct linkset_stats s;
     size_t most = 0;
-    for (int i = 0; i < 300; i++) {
+    for (int i = 0; i < 1300; i++) {
         struct identity id;
         some_identity(w, &id);
         stranger(w, 0, &id, 1000, m);
@@ -182,6 +182,24 @@ static void test_half_open(void **state)
     assert_true(most < 1500000);
     w_run(w, 20 * BW_S);
     assert_int_equal(w_links(w, 0), 0);
+    w_free(w);
+}
+
+// One neighbour that shakes hands all the time, with stamps ever new, is slowed down.
+static void test_eager(void **state)
+{
+    (void)state;
+    struct world *w = w_new(11, 1);
+    struct identity id;
+    uint8_t m[WG_INITIATION_LEN];
+    some_identity(w, &id);
+    for (uint64_t i = 0; i < 40; i++) {
+        stranger(w, 0, &id, 1000 + i, m);
+        inject(w, 0, 1, w_ll(2, 1), m, sizeof m);
+        w->now += BW_MS;
+    }
+    assert_in_range(w_drops(w, 0, LINK_DROP_FLOOD), 30, 35);
+    assert_int_equal(w_links(w, 0), 1);
     w_free(w);
 }
 
@@ -318,7 +336,7 @@ int main(void)
     if (bw_crypto_init()) return 1;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_malformed), cmocka_unit_test(test_forged), cmocka_unit_test(test_replays),
-        cmocka_unit_test(test_data_replay), cmocka_unit_test(test_own_key), cmocka_unit_test(test_half_open),
+        cmocka_unit_test(test_data_replay), cmocka_unit_test(test_own_key), cmocka_unit_test(test_half_open), cmocka_unit_test(test_eager),
         cmocka_unit_test(test_flood), cmocka_unit_test(test_flood_with_cookie), cmocka_unit_test(test_full),
         cmocka_unit_test(test_out_of_memory),
     };
