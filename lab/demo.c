@@ -16,9 +16,9 @@
 #include "lab/keeper.h"
 #include "lab/say.h"
 
-static const char village[] = "link 1 2 delay=2ms\nlink 1 3 delay=2ms\nlink 2 4 delay=2ms\nlink 3 6 delay=2ms\n"
+static const char village[] = "node 1\nnode 2\nnode 3\nnode 4 share\nnode 5 share\nnode 6\nnode 7\n"
+                              "link 1 2 delay=2ms\nlink 1 3 delay=2ms\nlink 2 4 delay=2ms\nlink 3 6 delay=2ms\n"
                               "link 6 4 delay=2ms\nlink 6 5 delay=2ms\nlink 4 7 delay=2ms\nlink 5 7 delay=2ms\n"
-                              "node 4 share\nnode 5 share\n"
                               "link 4 internet rate=80mbit delay=5ms\nlink 5 internet rate=80mbit delay=5ms\n";
 
 static const char picture[] = "        n1 ----- n2\n"
@@ -151,6 +151,13 @@ static int act_meet(struct demo *d)
     return failed(d, "not every node came online within 20 s");
 }
 
+static int not_loaded(struct demo *d, const char *node)
+{
+    char what[100];
+    snprintf(what, sizeof what, "%s does not get %s within 5 s", node, PAGE);
+    return failed(d, what);
+}
+
 static int act_browse(struct demo *d)
 {
     for (int i = 0; i < d->mesh.n; i++) {
@@ -160,7 +167,7 @@ static int act_browse(struct demo *d)
         if (client_spaces(d->name, x->name, &in)) return 1;
         bool loads = page_loads(&in, PAGE, 5);
         client_spaces_close(&in);
-        if (!loads) return failed(d, x->name);
+        if (!loads) return not_loaded(d, x->name);
         char way[120];
         mesh_look(&d->mesh);
         mesh_way_text(&d->mesh, i, way, sizeof way);
