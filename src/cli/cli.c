@@ -29,7 +29,7 @@ static const struct option common_json[] = {{"--json", NULL, false, "print the a
 
 // ---- saying ----
 
-int fail(const char *fmt, ...)
+int complain(const char *fmt, ...)
 {
     va_list ap;
     fflush(stdout);
@@ -289,6 +289,6 @@ int cli_main(int argc, char **argv)
     if (!rc) rc = check_fit(t);
     if (!rc) rc = t->command->run(t);
     free(t);
-    if (fflush(stdout) && !rc) rc = fail("the output cannot be written");
+    if ((fflush(stdout) || ferror(stdout)) && !rc) rc = complain("the output cannot be written");
     return rc < 0 ? EXIT_DONE : rc;
 }

@@ -10,7 +10,7 @@ static int run(const struct typed *t)
     int err = config_load(file, NULL, 0, &c, &r);
     if (err) {
         config_report_print(&r, stderr);
-        fail("%s has %zu mistake%s", file, r.count, r.count == 1 ? "" : "s");
+        complain("%s has %zu mistake%s", file, r.count, r.count == 1 ? "" : "s");
     } else {
         printf("%s is fine\n", file);
         config_free(&c);

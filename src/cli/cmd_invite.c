@@ -24,7 +24,7 @@ static void print_qr(const char *text)
 {
     QRcode *q = QRcode_encodeString8bit(text, 0, QR_ECLEVEL_L);
     if (!q) {
-        fail("the text is too long for a QR code");
+        complain("the text is too long for a QR code");
         return;
     }
     printf("\n");

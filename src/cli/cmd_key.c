@@ -46,7 +46,7 @@ static int show(const struct typed *t)
         json_decref(s);
         return rc;
     }
-    if (keycmd_show(state ? state : DAEMON_DEFAULT_STATE, &id, why, sizeof why)) return fail("%s", why);
+    if (keycmd_show(state ? state : DAEMON_DEFAULT_STATE, &id, why, sizeof why)) return complain("%s", why);
     return print_file(t, &id);
 }
 
@@ -55,7 +55,7 @@ static int make(const struct typed *t)
     const char *state = given_value(t, "--state");
     struct keycmd_identity id;
     char why[400];
-    if (keycmd_new(state ? state : DAEMON_DEFAULT_STATE, given(t, "--force"), &id, why, sizeof why)) return fail("%s", why);
+    if (keycmd_new(state ? state : DAEMON_DEFAULT_STATE, given(t, "--force"), &id, why, sizeof why)) return complain("%s", why);
     return print_file(t, &id);
 }
 

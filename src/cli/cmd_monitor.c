@@ -54,7 +54,7 @@ static int run(const struct typed *t)
         if (fflush(stdout)) break; // nobody reads any more
     }
     http_close(h);
-    return rc ? rc : fail("the node has ended");
+    return rc ? rc : complain("the node has ended");
 }
 
 const struct command cmd_monitor = {

@@ -30,7 +30,7 @@ static int put_psk(json_t *body, const char *file)
 {
     uint8_t psk[32];
     char why[400], text[BW_KEY_TEXT], full[PATH_MAX];
-    if (config_psk_read(file, psk, why, sizeof why)) return fail("%s", why);
+    if (config_psk_read(file, psk, why, sizeof why)) return complain("%s", why);
     json_object_set_new(body, "psk", json_string(bw_base64_encode(psk, 32, text)));
     if (realpath(file, full)) json_object_set_new(body, "psk_file", json_string(full));
     explicit_bzero(psk, sizeof psk);

@@ -89,7 +89,7 @@ static int follow(const struct typed *t, struct http *h, bool trace)
         else if (!t->json) rc = trace ? trace_line(j) : ping_line(j, t->words[0]);
         json_decref(j);
     }
-    return rc >= 0 ? rc : fail("the node broke off (is it being stopped?)");
+    return rc >= 0 ? rc : complain("the node broke off (is it being stopped?)");
 }
 
 static int probe(const struct typed *t, bool trace)

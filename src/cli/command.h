@@ -59,7 +59,7 @@ bool given(const struct typed *t, const char *option);
 const struct option *command_option(const struct command *c, size_t i);
 
 // ---- saying ----
-int fail(const char *fmt, ...) __attribute__((format(printf, 1, 2)));                        // "byway: ..." on stderr; EXIT_FAILED
+int complain(const char *fmt, ...) __attribute__((format(printf, 1, 2)));                        // "byway: ..." on stderr; EXIT_FAILED
 int usage(const struct command *c, const char *fmt, ...) __attribute__((format(printf, 2, 3))); // likewise, with a pointer to help; EXIT_USAGE
 void help_all(FILE *to);
 void help_command(const struct command *c, FILE *to);

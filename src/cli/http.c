@@ -48,15 +48,15 @@ static void say_unreachable(const char *path)
 {
     struct stat st;
     if (errno == ENOENT || errno == ECONNREFUSED || errno == ENOTDIR) {
-        fail("no node is running here (start one with: sudo byway run)");
+        complain("no node is running here (start one with: sudo byway run)");
     } else if (errno != EACCES && errno != EPERM) {
-        fail("the node cannot be reached at %s: %s", path, strerror(errno));
+        complain("the node cannot be reached at %s: %s", path, strerror(errno));
     } else if (!stat(path, &st) && st.st_gid) {
         struct group *g = getgrgid(st.st_gid);
-        fail("you may not speak to the node here (use sudo, or join the group %s: sudo usermod -aG %s $USER, then log in again)",
+        complain("you may not speak to the node here (use sudo, or join the group %s: sudo usermod -aG %s $USER, then log in again)",
              g ? g->gr_name : "of its socket", g ? g->gr_name : "GROUP");
     } else {
-        fail("you may not speak to the node here (use sudo; to do without: sudo groupadd byway, join it, restart the node)");
+        complain("you may not speak to the node here (use sudo; to do without: sudo groupadd byway, join it, restart the node)");
     }
 }
 
@@ -113,7 +113,7 @@ struct http *http_ask(const struct typed *t, const char *method, const char *pat
         h->first_chunk = h->chunked;
         return h;
     }
-    fail(sent ? "the node hung up without an answer (is it being stopped?)" : "the node does not take requests");
+    complain(sent ? "the node hung up without an answer (is it being stopped?)" : "the node does not take requests");
     http_close(h);
     return NULL;
 }
@@ -185,11 +185,11 @@ char *http_body(struct http *h, size_t *n)
 static void say_error(const char *text, const char *hint)
 {
     if (!strchr(text, '\n')) {
-        fail(*hint ? "%s (%s)" : "%s", text, hint);
+        complain(*hint ? "%s (%s)" : "%s", text, hint);
         return;
     }
     fprintf(stderr, "%s%s", text, text[strlen(text) - 1] == '\n' ? "" : "\n");
-    fail("%s", *hint ? hint : "nothing was changed");
+    complain("%s", *hint ? hint : "nothing was changed");
 }
 
 int http_check(struct http *h)
@@ -199,7 +199,7 @@ int http_check(struct http *h)
     json_t *j = json_loads(body, 0, NULL);
     const char *error = text_of(j, "error");
     if (*error) say_error(error, text_of(j, "hint"));
-    else fail("the node answers %d", h->status);
+    else complain("the node answers %d", h->status);
     json_decref(j);
     free(body);
     return EXIT_FAILED;
@@ -214,7 +214,7 @@ json_t *http_get(const struct typed *t, const char *path, char **raw)
         size_t n;
         char *body = http_body(h, &n);
         j = json_loadb(body, n, 0, NULL);
-        if (!j) fail("the node's answer cannot be understood (is it another version?)");
+        if (!j) complain("the node's answer cannot be understood (is it another version?)");
         if (j && raw) *raw = body;
         else free(body);
     }

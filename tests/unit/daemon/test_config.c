@@ -435,13 +435,49 @@ static void test_documented_example(void **state)
     config_free(&d);
 }
 
+// What can be configured is what the manual page and the guide tell, both ways.
+static void test_documents(void **state)
+{
+    (void)state;
+    static char page[65536], guide[65536];
+    const struct {
+        const char *path;
+        char *text;
+    } files[] = {{VECTORS_DIR "/../../docs/man/byway.conf.5", page}, {VECTORS_DIR "/../../docs/guide/configuration.md", guide}};
+    for (int i = 0; i < 2; i++) {
+        FILE *f = fopen(files[i].path, "r");
+        assert_non_null(f);
+        files[i].text[fread(files[i].text, 1, 65535, f)] = 0;
+        fclose(f);
+    }
+    const char *section, *key, *before = "";
+    char *at = page, *in_guide = guide;
+    size_t told = 0;
+    for (size_t i = 0; config_key_at(i, &section, &key); i++) {
+        char text[96], *t = text;
+        if (strcmp(section, before)) { // in the same order as the table
+            snprintf(text, sizeof text, strcmp(section, "peer") ? ".SH [%s]\n" : ".SH [%s NAME]\n", section);
+            if (!(at = strstr(at, text))) fail_msg("byway.conf.5 has no %s", text);
+        }
+        before = section;
+        t += sprintf(t, "\n\\fB");
+        for (const char *k = key; *k; k++) t += sprintf(t, *k == '-' ? "\\-" : "%c", *k);
+        strcpy(t, "\\fR");
+        if (!(at = strstr(at, text))) fail_msg("byway.conf.5 has no %s.%s", section, key);
+        snprintf(text, sizeof text, "`%s`", key);
+        if (!(in_guide = strstr(in_guide, text))) fail_msg("configuration.md has no %s.%s", section, key);
+    }
+    for (at = page; (at = strstr(at, "\n.TP\n")); at++) told++;
+    assert_int_equal(told, 25); // one more would be a key that does not exist
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_defaults), cmocka_unit_test(test_every_key), cmocka_unit_test(test_all_mistakes_at_once),
         cmocka_unit_test(test_values), cmocka_unit_test(test_long_line), cmocka_unit_test(test_overrides),
         cmocka_unit_test(test_files_and_secrets), cmocka_unit_test(test_diff), cmocka_unit_test(test_save),
-        cmocka_unit_test(test_documented_example),
+        cmocka_unit_test(test_documented_example), cmocka_unit_test(test_documents),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
