@@ -49,9 +49,13 @@ def usage():
 
 def pages():
     problems = []
-    for first in ["byway"] + sorted({"byway-" + c.split()[0] for c in COMMANDS if c.split()[0] not in LATER}):
-        if not any(os.path.exists(os.path.join(house.ROOT, "docs/man", first + s)) for s in (".1", ".8")):
-            problems.append("docs/man has no page for %s" % first)
+    for c in ["", *COMMANDS]:
+        words = ["byway"] + c.split()
+        if c in LATER:
+            continue
+        names = {"-".join(words), "-".join(words[:2])}      # `lab up` is explained in byway-lab
+        if not any(os.path.exists(os.path.join(house.ROOT, "docs/man", n + s)) for n in names for s in (".1", ".8")):
+            problems.append("docs/man has no page for %s" % " ".join(words))
     return problems
 
 
