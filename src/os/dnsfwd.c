@@ -213,8 +213,14 @@ static void take_query(struct os_dnsfwd *d, size_t n, const struct sockaddr_stor
         return;
     }
     bw_time now = os_clock_now();
-    *q = (struct query){.d = d, .client = *from, .client_len = from_len, .text = text, .n = n, .question_n = question,
-                        .next_try = now + TRY_US, .give_up = now + GIVE_UP_US};
+    *q = (struct query){.d = d,
+                        .client = *from,
+                        .client_len = from_len,
+                        .text = text,
+                        .n = n,
+                        .question_n = question,
+                        .next_try = now + TRY_US,
+                        .give_up = now + GIVE_UP_US};
     memcpy(text, d->buf, n);
     memcpy(q->client_id, text, 2);
     os_entropy(q->id, 2);

@@ -224,7 +224,8 @@ static void on_timer(void *ctx)
     wake_for(t);
 }
 
-int dnsfwd_tcp_open(uv_loop_t *loop, int fd, const struct os_dnsfwd_config *c, struct os_dnsfwd_stats *stats, struct dnsfwd_tcp **out)
+int dnsfwd_tcp_open(uv_loop_t *loop, int fd, const struct os_dnsfwd_config *c, struct os_dnsfwd_stats *stats,
+                    struct dnsfwd_tcp **out)
 {
     struct dnsfwd_tcp *t = calloc(1, sizeof *t);
     int err = t ? 0 : BW_ERR_NOMEM;

@@ -6,8 +6,8 @@
 
 struct dnsfwd_tcp;
 
-// fd is a listening socket, which becomes ours. d's configuration and statistics are read and written through the pointers,
-// which must live as long.
+// fd is a listening socket, which becomes ours. d's configuration and statistics are read and written through the
+// pointers, which must live as long.
 int dnsfwd_tcp_open(uv_loop_t *loop, int fd, const struct os_dnsfwd_config *c, struct os_dnsfwd_stats *stats,
                     struct dnsfwd_tcp **out) BW_NODISCARD;
 void dnsfwd_tcp_close(struct dnsfwd_tcp *t);

@@ -52,7 +52,8 @@ static int write_all(int fd, const uint8_t *p, size_t n)
     return 0;
 }
 
-// The directory entry must be on disk too, or a power cut brings the old one back. Some file systems cannot; they say EINVAL.
+// The directory entry must be on disk too, or a power cut brings the old one back. Some file systems cannot; they say
+// EINVAL.
 static int sync_folder_of(const char *path)
 {
     char dir[OS_PATH];

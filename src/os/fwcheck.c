@@ -17,8 +17,8 @@ struct ruleset {
     bool found;
 
     char table[96], chain[96];
-    bool forward;  // the chain is in the forward hook
-    bool accepts;  // the table has a rule that accepts what comes from iface
+    bool forward; // the chain is in the forward hook
+    bool accepts; // the table has a rule that accepts what comes from iface
     bool docker, ufw, firewalld, libvirt;
     char verdict[192]; // what we would say about this table, "" if nothing
 };
@@ -72,12 +72,12 @@ static const char *next_word(const char *s)
 // Only counting and logging before drop or reject: it is met by everything that comes as far.
 static bool drops_all(const char *s)
 {
-    static const char *const with_argument[] = {"packets", "bytes", "prefix", "level", "flags", "group", "snaplen", NULL};
+    static const char *const with_argument[] = {"packets", "bytes", "prefix",  "level",
+                                                "flags",   "group", "snaplen", NULL};
     while (*s) {
         if (starts(s, "drop") || starts(s, "reject")) return true;
         bool argument = false;
-        for (const char *const *w = with_argument; *w; w++)
-            argument |= starts(s, *w) && s[strlen(*w)] == ' ';
+        for (const char *const *w = with_argument; *w; w++) argument |= starts(s, *w) && s[strlen(*w)] == ' ';
         if (!argument && !starts(s, "counter ") && !starts(s, "log ")) return false;
         s = next_word(s);
         if (argument) s = next_word(s);

@@ -167,8 +167,12 @@ static int receive(struct os_icmp *ic, struct os_icmp_reply *out)
     uint8_t buf[2048], control[64];
     struct sockaddr_in6 from;
     struct iovec io = {buf, sizeof buf};
-    struct msghdr m = {.msg_name = &from, .msg_namelen = sizeof from, .msg_iov = &io, .msg_iovlen = 1,
-                       .msg_control = control, .msg_controllen = sizeof control};
+    struct msghdr m = {.msg_name = &from,
+                       .msg_namelen = sizeof from,
+                       .msg_iov = &io,
+                       .msg_iovlen = 1,
+                       .msg_control = control,
+                       .msg_controllen = sizeof control};
     ssize_t n = recvmsg(ic->fd, &m, 0);
     if (n < 0) return errno == EAGAIN ? BW_ERR_AGAIN : BW_ERR_SYS;
     int err = ic->v4 ? os_icmp4_decode(buf, (size_t)n, out) : os_icmp6_decode(buf, (size_t)n, out);
@@ -202,7 +206,8 @@ static int set_up(struct os_icmp *ic, const struct os_icmp_config *c)
 {
     int on = 1;
     if (ic->v4) {
-        uint32_t unwanted = ~(1u << ICMP_ECHOREPLY | 1u << ICMP_DEST_UNREACH | 1u << ICMP_TIME_EXCEEDED | 1u << ICMP_PARAMETERPROB);
+        uint32_t unwanted =
+            ~(1u << ICMP_ECHOREPLY | 1u << ICMP_DEST_UNREACH | 1u << ICMP_TIME_EXCEEDED | 1u << ICMP_PARAMETERPROB);
         if (setsockopt(ic->fd, IPPROTO_RAW, ICMP_FILTER, &unwanted, sizeof unwanted)) return -1;
     } else {
         struct icmp6_filter f;
@@ -214,7 +219,8 @@ static int set_up(struct os_icmp *ic, const struct os_icmp_config *c)
     }
     if (c->mark && setsockopt(ic->fd, SOL_SOCKET, SO_MARK, &c->mark, sizeof c->mark)) return -1;
     if (c->device && c->device[0] &&
-        setsockopt(ic->fd, SOL_SOCKET, SO_BINDTODEVICE, c->device, (socklen_t)strlen(c->device))) return -1;
+        setsockopt(ic->fd, SOL_SOCKET, SO_BINDTODEVICE, c->device, (socklen_t)strlen(c->device)))
+        return -1;
     if (bw_addr_is_zero(&c->src)) return 0;
     struct sockaddr_in s4 = {.sin_family = AF_INET};
     struct sockaddr_in6 s6 = {.sin6_family = AF_INET6};
@@ -223,21 +229,24 @@ static int set_up(struct os_icmp *ic, const struct os_icmp_config *c)
     return ic->v4 ? bind(ic->fd, (void *)&s4, sizeof s4) : bind(ic->fd, (void *)&s6, sizeof s6);
 }
 
-int os_icmp_open(uv_loop_t *loop, const struct os_icmp_config *c, os_icmp_fn *fn, void *ctx, struct os_icmp **out, char *why,
-                 size_t n)
+int os_icmp_open(uv_loop_t *loop, const struct os_icmp_config *c, os_icmp_fn *fn, void *ctx, struct os_icmp **out,
+                 char *why, size_t n)
 {
     struct os_icmp *ic = calloc(1, sizeof *ic);
     if (!ic) return os_why(BW_ERR_NOMEM, why, n, "out of memory");
     *ic = (struct os_icmp){.v4 = c->v4, .fn = fn, .ctx = ctx};
     os_entropy(&ic->id, sizeof ic->id);
-    ic->fd = socket(c->v4 ? AF_INET : AF_INET6, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, c->v4 ? IPPROTO_ICMP : IPPROTO_ICMPV6);
-    int err = ic->fd < 0 || set_up(ic, c) ? BW_ERR_SYS : os_watch_open(loop, ic->fd, UV_READABLE, on_readable, ic, &ic->watch);
+    ic->fd = socket(c->v4 ? AF_INET : AF_INET6, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC,
+                    c->v4 ? IPPROTO_ICMP : IPPROTO_ICMPV6);
+    int err = ic->fd < 0 || set_up(ic, c) ? BW_ERR_SYS
+                                          : os_watch_open(loop, ic->fd, UV_READABLE, on_readable, ic, &ic->watch);
     if (!err) {
         *out = ic;
         return 0;
     }
     if (errno == EPERM || errno == EACCES) err = BW_ERR_DENIED;
-    os_why(err, why, n, "echo requests cannot be sent: %m%s", err == BW_ERR_DENIED ? " (run as root or with CAP_NET_RAW)" : "");
+    os_why(err, why, n, "echo requests cannot be sent: %m%s",
+           err == BW_ERR_DENIED ? " (run as root or with CAP_NET_RAW)" : "");
     int saved = errno;
     if (ic->fd >= 0) close(ic->fd);
     free(ic);
@@ -284,8 +293,10 @@ int os_icmp_send(struct os_icmp *ic, const struct bw_addr *to, uint16_t seq, uin
     memcpy(&s6.sin6_addr, to->b, 16);
     uint8_t control[CMSG_SPACE(sizeof(int))] = {0};
     struct iovec io = {buf, n};
-    struct msghdr m = {.msg_name = ic->v4 ? (void *)&s4 : (void *)&s6, .msg_namelen = ic->v4 ? sizeof s4 : sizeof s6,
-                       .msg_iov = &io, .msg_iovlen = 1};
+    struct msghdr m = {.msg_name = ic->v4 ? (void *)&s4 : (void *)&s6,
+                       .msg_namelen = ic->v4 ? sizeof s4 : sizeof s6,
+                       .msg_iov = &io,
+                       .msg_iovlen = 1};
     if (hop_limit) {
         int v = hop_limit;
         m.msg_control = control;

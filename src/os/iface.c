@@ -6,12 +6,14 @@
 #include <string.h>
 
 // Rule 3.
-static const char *const virtual_kinds[] = {"dummy", "ifb", "vxlan", "geneve", "gretap", "ip6gretap", "erspan", "ip6erspan",
-                                            "macsec", "vcan", "nlmon", "openvswitch", "team_slave", NULL};
+static const char *const virtual_kinds[] = {"dummy",     "ifb",         "vxlan",      "geneve", "gretap",
+                                            "ip6gretap", "erspan",      "ip6erspan",  "macsec", "vcan",
+                                            "nlmon",     "openvswitch", "team_slave", NULL};
 // Rule 4: prefixes; what follows is the engine's own numbering.
-static const char *const guest_names[] = {"docker", "virbr", "lxcbr", "lxdbr", "incusbr", "cni", "cbr", "podman", "flannel",
-                                          "cali", "cilium", "lxc_", "kube-", "ve-", "vnet", "tap", "macvtap", "vmnet",
-                                          "vboxnet", "zt", "tailscale", "byway", NULL};
+static const char *const guest_names[] = {"docker",  "virbr",  "lxcbr",     "lxdbr", "incusbr", "cni",
+                                          "cbr",     "podman", "flannel",   "cali",  "cilium",  "lxc_",
+                                          "kube-",   "ve-",    "vnet",      "tap",   "macvtap", "vmnet",
+                                          "vboxnet", "zt",     "tailscale", "byway", NULL};
 
 static bool is_one_of(const char *s, const char *const *list)
 {
@@ -69,7 +71,8 @@ const char *os_iface_fit_text(enum os_iface_fit f)
     case OS_IFACE_VIRTUAL:
         return "is virtual (name it in [discover] interfaces to use it)";
     case OS_IFACE_GUESTS:
-        return "belongs to containers, virtual machines or another overlay (name it in [discover] interfaces to use it)";
+        return "belongs to containers, virtual machines or another overlay (name it in [discover] interfaces to use "
+               "it)";
     }
     return "is unknown";
 }

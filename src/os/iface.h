@@ -7,8 +7,8 @@
 //      gretap, ip6gretap, erspan, macsec, vcan, nlmon, openvswitch, team_slave. Hardware ("") and VLANs, bridges,
 //      bonds, teams, batadv, macvlan, ipvlan, veth and TAP ("tun") are fit: in namespaces these are a node's Ethernet;
 //   4. its name is none that container engines and virtual machine managers give to the bridges and taps that hold only
-//      their own guests: docker*, br-<12 hex>, virbr*, lxcbr*, lxdbr*, incusbr*, cni*, cbr*, podman*, flannel*, cali*, cilium*,
-//      lxc_*, kube-*, ve-*, vnet*, tap*, macvtap*, vmnet*, vboxnet*, zt*, tailscale*, byway*.
+//      their own guests: docker*, br-<12 hex>, virbr*, lxcbr*, lxdbr*, incusbr*, cni*, cbr*, podman*, flannel*, cali*,
+//      cilium*, lxc_*, kube-*, ve-*, vnet*, tap*, macvtap*, vmnet*, vboxnet*, zt*, tailscale*, byway*.
 #ifndef OS_IFACE_H
 #define OS_IFACE_H
 
@@ -18,13 +18,13 @@
 
 enum os_iface_fit {
     OS_IFACE_FIT,
-    OS_IFACE_DOWN,     // not up or no carrier
+    OS_IFACE_DOWN, // not up or no carrier
     OS_IFACE_NOT_MULTICAST,
     OS_IFACE_LOOPBACK,
     OS_IFACE_NOT_ETHERNET,
-    OS_IFACE_PORT,     // a member of a bridge or bond
-    OS_IFACE_VIRTUAL,  // rule 3
-    OS_IFACE_GUESTS,   // rule 4
+    OS_IFACE_PORT,    // a member of a bridge or bond
+    OS_IFACE_VIRTUAL, // rule 3
+    OS_IFACE_GUESTS,  // rule 4
 };
 
 enum os_iface_fit os_iface_judge(const struct os_link *l, bool named_by_user);

@@ -199,8 +199,8 @@ static int take_config(struct os_ifwatch *w, const struct os_ifwatch_config *c)
     return 0;
 }
 
-int os_ifwatch_open(uv_loop_t *loop, struct os_nl *nl, const struct os_ifwatch_config *c, os_ifwatch_fn *fn, os_nlwatch_fn *any,
-                    void *ctx, struct os_ifwatch **out, char *why, size_t n)
+int os_ifwatch_open(uv_loop_t *loop, struct os_nl *nl, const struct os_ifwatch_config *c, os_ifwatch_fn *fn,
+                    os_nlwatch_fn *any, void *ctx, struct os_ifwatch **out, char *why, size_t n)
 {
     struct os_ifwatch *w = calloc(1, sizeof *w);
     if (!w) return os_why(BW_ERR_NOMEM, why, n, "out of memory");

@@ -20,15 +20,15 @@ struct os_ifwatch_config {
     enum os_ifwatch_mode mode;
     const char *const *names; // OS_IFWATCH_LIST; copied
     size_t name_count;
-    const char *skip;         // our own TUN's name; copied
+    const char *skip; // our own TUN's name; copied
 };
 
 // present: is fit and has a usable link-local address (new, or something in i changed); else it is no longer.
 typedef void os_ifwatch_fn(void *ctx, const struct os_iface *i, bool present);
 
 struct os_ifwatch;
-// Tells every fit interface from within open, then the changes. any may be NULL: it gets every event (for routes, rules,
-// addresses) after the list has been brought up to date. nl is borrowed. Neither callback may close the watch.
+// Tells every fit interface from within open, then the changes. any may be NULL: it gets every event (for routes,
+// rules, addresses) after the list has been brought up to date. nl is borrowed. Neither callback may close the watch.
 int os_ifwatch_open(uv_loop_t *loop, struct os_nl *nl, const struct os_ifwatch_config *c, os_ifwatch_fn *fn,
                     os_nlwatch_fn *any, void *ctx, struct os_ifwatch **out, char *why, size_t n) BW_NODISCARD;
 // A new configuration: tells the differences.

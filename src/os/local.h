@@ -4,12 +4,13 @@
 
 #include "os/netlink.h"
 
-// The best default route of the family in the main table that does not leave through skip_if (our TUN) and is not of our
-// own making: lowest metric, link usable. BW_ERR_NOTFOUND if there is none.
+// The best default route of the family in the main table that does not leave through skip_if (our TUN) and is not of
+// our own making: lowest metric, link usable. BW_ERR_NOTFOUND if there is none.
 int os_local_uplink(struct os_nl *nl, bool v4, uint32_t skip_if, struct os_route *out) BW_NODISCARD;
 
-// Every prefix that is local: networks of our addresses, and unicast routes other than defaults in the main table; nothing
-// of byway's own (protocol OS_NL_PROTO, interface skip_if), no link-local, multicast or loopback. Each may come more than once.
+// Every prefix that is local: networks of our addresses, and unicast routes other than defaults in the main table;
+// nothing of byway's own (protocol OS_NL_PROTO, interface skip_if), no link-local, multicast or loopback. Each may come
+// more than once.
 typedef int os_local_fn(void *ctx, const struct bw_prefix *p, uint32_t index);
 int os_local_prefixes(struct os_nl *nl, uint32_t skip_if, os_local_fn *fn, void *ctx) BW_NODISCARD;
 

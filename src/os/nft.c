@@ -68,7 +68,8 @@ static int look_first(char *why, size_t n)
 {
     int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER);
     if (fd < 0 && (errno == EPROTONOSUPPORT || errno == EAFNOSUPPORT))
-        return os_why(BW_ERR_UNSUPPORTED, why, n, "this kernel has no netfilter (a kernel with CONFIG_NF_TABLES is needed for "
+        return os_why(BW_ERR_UNSUPPORTED, why, n,
+                      "this kernel has no netfilter (a kernel with CONFIG_NF_TABLES is needed for "
                       "sharing Internet; or set [internet] share = no)");
     if (fd < 0) return os_why(BW_ERR_SYS, why, n, "the kernel's netfilter cannot be reached: %m");
     close(fd);
@@ -111,8 +112,10 @@ static int try_kernel(struct os_nft *f, char *why, size_t n)
     int err = run(f, "list tables", 0, why, n);
     if (!err) return 0;
     if (err == BW_ERR_DENIED)
-        return os_why(err, why, n, "nftables may not be used in this network namespace (run as root or with CAP_NET_ADMIN)");
-    return os_why(BW_ERR_UNSUPPORTED, why, n, "this kernel has no nftables (load the module nf_tables, or use a kernel with "
+        return os_why(err, why, n,
+                      "nftables may not be used in this network namespace (run as root or with CAP_NET_ADMIN)");
+    return os_why(BW_ERR_UNSUPPORTED, why, n,
+                  "this kernel has no nftables (load the module nf_tables, or use a kernel with "
                   "CONFIG_NF_TABLES; or set [internet] share = no)");
 }
 
@@ -144,7 +147,8 @@ int os_nft_run(struct os_nft *f, const char *commands, char *why, size_t n)
 
 int os_nft_query(struct os_nft *f, const char *commands, enum os_nft_form form, char **out, char *why, size_t n)
 {
-    static const unsigned flags[] = {[OS_NFT_TEXT] = 0, [OS_NFT_JSON] = NFT_CTX_OUTPUT_JSON, [OS_NFT_TERSE] = NFT_CTX_OUTPUT_TERSE};
+    static const unsigned flags[] = {
+        [OS_NFT_TEXT] = 0, [OS_NFT_JSON] = NFT_CTX_OUTPUT_JSON, [OS_NFT_TERSE] = NFT_CTX_OUTPUT_TERSE};
     int err = run(f, commands, flags[form], why, n);
     if (err) return err;
     const char *s = f->output(f->ctx);

@@ -106,7 +106,8 @@ static int decode_link(const uint8_t *p, size_t n, struct os_link *l)
     memcpy(&h, p, sizeof h);
     if (h.ifi_family != AF_UNSPEC) return BW_ERR_UNSUPPORTED; // a bridge speaking of its port
     if (split(p + NLMSG_ALIGN(sizeof h), n - NLMSG_ALIGN(sizeof h), &as)) return BW_ERR_MALFORMED;
-    if (as.a[IFLA_WIRELESS].p) return BW_ERR_UNSUPPORTED; // a Wi-Fi scan result in a link's clothes, without its attributes
+    if (as.a[IFLA_WIRELESS].p)
+        return BW_ERR_UNSUPPORTED; // a Wi-Fi scan result in a link's clothes, without its attributes
     if (h.ifi_index <= 0) return BW_ERR_MALFORMED;
     *l = (struct os_link){.index = (uint32_t)h.ifi_index, .flags = h.ifi_flags, .type = h.ifi_type};
     get_text(&as, IFLA_IFNAME, l->name, sizeof l->name);

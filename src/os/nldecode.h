@@ -1,5 +1,6 @@
-// rtnetlink messages -> checked structs. The kernel is trusted to mean well but not to send exactly what we know: unknown
-// attributes are passed over, missing ones are zero, wrong lengths are an error, and no byte is read that is not there.
+// rtnetlink messages -> checked structs. The kernel is trusted to mean well but not to send exactly what we know:
+// unknown attributes are passed over, missing ones are zero, wrong lengths are an error, and no byte is read that is
+// not there.
 #ifndef OS_NLDECODE_H
 #define OS_NLDECODE_H
 

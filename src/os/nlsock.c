@@ -160,7 +160,8 @@ int nlsock_ask(struct os_nl *nl, struct nlmsghdr *h, nlsock_fn *fn, void *ctx)
             return BW_ERR_SYS;
         }
         int left = (int)got, err = 0;
-        for (const struct nlmsghdr *m = (void *)nl->answer; !q.done && mnl_nlmsg_ok(m, left); m = mnl_nlmsg_next(m, &left))
+        for (const struct nlmsghdr *m = (void *)nl->answer; !q.done && mnl_nlmsg_ok(m, left);
+             m = mnl_nlmsg_next(m, &left))
             if (m->nlmsg_seq == seq) err = on_message(nl, m, &q);
         if (err) return err;
     }

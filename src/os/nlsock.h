@@ -18,8 +18,8 @@ struct os_nl {
 struct nlmsghdr *nlsock_start(struct os_nl *nl, uint16_t type, uint16_t flags);
 
 // Sends it and reads until the kernel says that it is done. Every well-formed message of ours goes to fn (may be NULL)
-// until fn returns something other than 0, which is then the result. BW_ERR_AGAIN: the configuration changed during a dump
-// (everything was told, perhaps not consistently).
+// until fn returns something other than 0, which is then the result. BW_ERR_AGAIN: the configuration changed during a
+// dump (everything was told, perhaps not consistently).
 typedef int nlsock_fn(void *ctx, const struct os_nl_event *e);
 int nlsock_ask(struct os_nl *nl, struct nlmsghdr *h, nlsock_fn *fn, void *ctx) BW_NODISCARD;
 

@@ -10,9 +10,9 @@
 #include "os/watch.h"
 #include "os/why.h"
 
-#define GROUP(g) (1u << ((g) - 1))
-#define GROUPS                                                                                                                 \
-    (GROUP(RTNLGRP_LINK) | GROUP(RTNLGRP_IPV4_IFADDR) | GROUP(RTNLGRP_IPV6_IFADDR) | GROUP(RTNLGRP_IPV4_ROUTE) |               \
+#define GROUP(g) (1u << ((g)-1))
+#define GROUPS                                                                                                         \
+    (GROUP(RTNLGRP_LINK) | GROUP(RTNLGRP_IPV4_IFADDR) | GROUP(RTNLGRP_IPV6_IFADDR) | GROUP(RTNLGRP_IPV4_ROUTE) |       \
      GROUP(RTNLGRP_IPV6_ROUTE) | GROUP(RTNLGRP_IPV4_RULE) | GROUP(RTNLGRP_IPV6_RULE))
 #define READS_PER_TURN 64 // then the loop gets its turn
 
@@ -24,8 +24,8 @@ struct os_nlwatch {
     uint8_t buf[16384] __attribute__((aligned(8)));
 };
 
-// What stands in the queue is older than what was lost, and until the queue is empty the kernel neither takes new messages
-// nor says so again: so everything is thrown away first and the tale begins anew.
+// What stands in the queue is older than what was lost, and until the queue is empty the kernel neither takes new
+// messages nor says so again: so everything is thrown away first and the tale begins anew.
 static void start_anew(struct os_nlwatch *w)
 {
     ssize_t got;

@@ -12,7 +12,8 @@ struct os_nlwatch;
 typedef void os_nlwatch_fn(void *ctx, const struct os_nl_event *e);
 
 // Open it before the first dump, so that nothing falls between. Watches the network namespace of the calling thread.
-int os_nlwatch_open(uv_loop_t *loop, os_nlwatch_fn *fn, void *ctx, struct os_nlwatch **out, char *why, size_t n) BW_NODISCARD;
+int os_nlwatch_open(uv_loop_t *loop, os_nlwatch_fn *fn, void *ctx, struct os_nlwatch **out, char *why,
+                    size_t n) BW_NODISCARD;
 void os_nlwatch_close(struct os_nlwatch *w);
 
 #endif

@@ -24,7 +24,8 @@ int os_notify(const char *state)
     if (fd < 0) return BW_ERR_SYS;
     ssize_t put;
     do {
-        put = sendto(fd, state, strlen(state), MSG_NOSIGNAL, (void *)&sa, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len));
+        put = sendto(fd, state, strlen(state), MSG_NOSIGNAL, (void *)&sa,
+                     (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len));
     } while (put < 0 && errno == EINTR);
     int saved = errno;
     close(fd);

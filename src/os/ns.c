@@ -18,8 +18,9 @@ bool os_ns_first_net(void)
     struct stat ours, first;
     if (stat("/proc/self/ns/net", &ours)) return false;
     if (ours.st_ino == INIT_NET_INO) return true;
-    // Process 1 of our PID namespace may be a container's, in the container's network: then it is not the machine's, but
-    // /etc/resolv.conf is the container's as well, as engines mount one. What must not be is a lab's namespace on a machine.
+    // Process 1 of our PID namespace may be a container's, in the container's network: then it is not the machine's,
+    // but /etc/resolv.conf is the container's as well, as engines mount one. What must not be is a lab's namespace on a
+    // machine.
     if (stat("/proc/1/ns/net", &first)) return false;
     return ours.st_ino == first.st_ino && ours.st_dev == first.st_dev;
 }

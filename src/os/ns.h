@@ -6,7 +6,8 @@
 #include <stdint.h>
 
 // Are we in the machine's first network namespace, as far as can be known? Newer kernels give it a fixed inode number
-// (NET_NS_INIT_INO); on older ones the namespace of process 1 decides. If that cannot be read: false, the careful answer.
+// (NET_NS_INIT_INO); on older ones the namespace of process 1 decides. If that cannot be read: false, the careful
+// answer.
 bool os_ns_first_net(void);
 
 // A number for this network namespace (inode of /proc/self/ns/net; 0 if unknown), unique among those alive.

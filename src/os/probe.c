@@ -20,10 +20,11 @@
 #define DEFAULT_TIMEOUT_MS 1500
 
 // The root servers that have not moved for many years (root-servers.org; letters a, d-f and i-m).
-static const char *const roots4[] = {"198.41.0.4",    "199.7.91.13",   "192.203.230.10", "192.5.5.241", "192.36.148.17",
+static const char *const roots4[] = {"198.41.0.4",    "199.7.91.13",  "192.203.230.10", "192.5.5.241", "192.36.148.17",
                                      "192.58.128.30", "193.0.14.129", "199.7.83.42",    "202.12.27.33"};
-static const char *const roots6[] = {"2001:503:ba3e::2:30", "2001:500:2d::d", "2001:500:a8::e", "2001:500:2f::f", "2001:7fe::53",
-                                     "2001:503:c27::2:30",  "2001:7fd::1",    "2001:500:9f::42", "2001:dc3::35"};
+static const char *const roots6[] = {"2001:503:ba3e::2:30", "2001:500:2d::d",  "2001:500:a8::e",
+                                     "2001:500:2f::f",      "2001:7fe::53",    "2001:503:c27::2:30",
+                                     "2001:7fd::1",         "2001:500:9f::42", "2001:dc3::35"};
 #define ROOTS (sizeof roots4 / sizeof roots4[0])
 
 enum way { BY_TCP, BY_DNS };
@@ -79,8 +80,12 @@ static bool family_over(const struct family *f)
 
 static void finish(struct os_probe *p)
 {
-    struct os_probe_result r = {.v4 = p->fam[1].answered, .v6 = p->fam[0].answered, .asked_v4 = p->fam[1].wanted,
-                                .asked_v6 = p->fam[0].wanted, .rtt4_us = p->fam[1].rtt_us, .rtt6_us = p->fam[0].rtt_us};
+    struct os_probe_result r = {.v4 = p->fam[1].answered,
+                                .v6 = p->fam[0].answered,
+                                .asked_v4 = p->fam[1].wanted,
+                                .asked_v6 = p->fam[0].wanted,
+                                .rtt4_us = p->fam[1].rtt_us,
+                                .rtt6_us = p->fam[0].rtt_us};
     if (p->c.mode == OS_PROBE_NONE) r.v4 = r.v6 = true;
     os_probe_fn *fn = p->fn;
     void *ctx = p->ctx;
@@ -271,7 +276,8 @@ static int parse_target(const char *s, struct os_probe_target *t)
 {
     struct bw_endpoint e;
     *t = (struct os_probe_target){.port = 0};
-    if (bw_addr_parse(s, &t->addr) == 0) return bw_addr_is_multicast(&t->addr) || bw_addr_is_zero(&t->addr) ? BW_ERR_RANGE : 0;
+    if (bw_addr_parse(s, &t->addr) == 0)
+        return bw_addr_is_multicast(&t->addr) || bw_addr_is_zero(&t->addr) ? BW_ERR_RANGE : 0;
     if (bw_endpoint_parse(s, &e) || !e.port || e.scope) return BW_ERR_MALFORMED;
     t->addr = e.addr;
     t->port = e.port;
@@ -292,8 +298,10 @@ int os_probe_parse(const char *text, struct os_probe_config *c, char *why, size_
         snprintf(one, sizeof one, "%.*s", (int)len, p);
         if (c->count == OS_PROBE_TARGETS) return os_why(BW_ERR_RANGE, why, n, "more than %d targets", OS_PROBE_TARGETS);
         if (len >= sizeof one || parse_target(one, &c->targets[c->count]))
-            return os_why(BW_ERR_MALFORMED, why, n, "\"%s\" is no target (write auto, none, or addresses such as "
-                          "198.51.100.80:80, [2001:db8::1]:443, 2001:db8::1)", one);
+            return os_why(BW_ERR_MALFORMED, why, n,
+                          "\"%s\" is no target (write auto, none, or addresses such as "
+                          "198.51.100.80:80, [2001:db8::1]:443, 2001:db8::1)",
+                          one);
         c->count++;
         p = next;
         if (!*p) return 0;

@@ -1,10 +1,11 @@
 // Does the Internet answer? One round asks targets until each family has an answer or the time is over.
 //
-// A target with a port: a TCP connection must come to stand. Without a port: an ICMP echo must come back. "auto": the DNS
-// root servers, which are anycast, everywhere, run by twelve independent bodies and there to be asked: each is asked for
-// the root's SOA by UDP, which counts only if it is authoritative (a captive portal's or home router's cache is not), and by ICMP echo,
-// for networks that intercept DNS. Three of them per round and family, in random order, the next one only when the last has
-// been silent for OS_PROBE_STEP_MS: a working uplink is asked once per round. Nothing is resolved; targets are addresses.
+// A target with a port: a TCP connection must come to stand. Without a port: an ICMP echo must come back. "auto": the
+// DNS root servers, which are anycast, everywhere, run by twelve independent bodies and there to be asked: each is
+// asked for the root's SOA by UDP, which counts only if it is authoritative (a captive portal's or home router's cache
+// is not), and by ICMP echo, for networks that intercept DNS. Three of them per round and family, in random order, the
+// next one only when the last has been silent for OS_PROBE_STEP_MS: a working uplink is asked once per round. Nothing
+// is resolved; targets are addresses.
 #ifndef OS_PROBE_H
 #define OS_PROBE_H
 
@@ -38,17 +39,18 @@ struct os_probe_config {
 int os_probe_parse(const char *text, struct os_probe_config *c, char *why, size_t n) BW_NODISCARD;
 
 struct os_probe_result {
-    bool v4, v6;           // answered
-    bool asked_v4, asked_v6; // there was a target of that family
+    bool v4, v6;               // answered
+    bool asked_v4, asked_v6;   // there was a target of that family
     uint32_t rtt4_us, rtt6_us; // of the first answer
 };
 
 struct os_probe;
 typedef void os_probe_fn(void *ctx, const struct os_probe_result *r);
 
-// fn is called exactly once, from the loop, never from within start; *out is void from then on. With mode NONE both families
-// count as answering.
-int os_probe_start(uv_loop_t *loop, const struct os_probe_config *c, os_probe_fn *fn, void *ctx, struct os_probe **out) BW_NODISCARD;
+// fn is called exactly once, from the loop, never from within start; *out is void from then on. With mode NONE both
+// families count as answering.
+int os_probe_start(uv_loop_t *loop, const struct os_probe_config *c, os_probe_fn *fn, void *ctx,
+                   struct os_probe **out) BW_NODISCARD;
 void os_probe_cancel(struct os_probe *p); // fn is not called; NULL is fine
 
 #endif

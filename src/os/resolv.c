@@ -37,8 +37,10 @@ bool os_resolv_may(const char *path, char *why, size_t n)
     char real[PATH_MAX];
     if (!path) path = DEFAULT_PATH;
     if (os_ns_first_net() || is_own_mount(path, real)) return true;
-    os_why(0, why, n, "%s is shared with the rest of the machine and stays as it is: this node runs in a network namespace of "
-           "its own (mount a file of its own there, as `ip netns exec` does with /etc/netns/NAME/resolv.conf)", path);
+    os_why(0, why, n,
+           "%s is shared with the rest of the machine and stays as it is: this node runs in a network namespace of "
+           "its own (mount a file of its own there, as `ip netns exec` does with /etc/netns/NAME/resolv.conf)",
+           path);
     return false;
 }
 
@@ -58,15 +60,18 @@ static void read_text(const char *path, char out[TEXT_MAX])
 static int cannot(const char *path, char *why, size_t n)
 {
     int err = errno == EACCES || errno == EPERM ? BW_ERR_DENIED : BW_ERR_SYS;
-    return os_why(err, why, n, "%s cannot be changed: %m (names are looked up as before; set [internet] dns = none to leave it "
-                  "alone)", path);
+    return os_why(err, why, n,
+                  "%s cannot be changed: %m (names are looked up as before; set [internet] dns = none to leave it "
+                  "alone)",
+                  path);
 }
 
 static int write_in_place(const char *path, const char *text, size_t len)
 {
     int fd = open(path, O_WRONLY | O_CLOEXEC);
     if (fd < 0) return BW_ERR_SYS;
-    // One write and then the cut: a reader sees the old text, the new one, or for an instant the new one with an old tail.
+    // One write and then the cut: a reader sees the old text, the new one, or for an instant the new one with an old
+    // tail.
     bool ok = write(fd, text, len) == (ssize_t)len && ftruncate(fd, (off_t)len) == 0;
     int saved = errno;
     close(fd);
@@ -74,14 +79,16 @@ static int write_in_place(const char *path, const char *text, size_t len)
     return ok ? 0 : BW_ERR_SYS;
 }
 
-// A mounted file cannot be renamed over; anything else is replaced whole, a symbolic link itself and not what it points to.
+// A mounted file cannot be renamed over; anything else is replaced whole, a symbolic link itself and not what it points
+// to.
 static int put(const char *path, const char *text, size_t len, mode_t mode)
 {
     char real[PATH_MAX];
     if (is_own_mount(path, real)) return write_in_place(real, text, len);
     int err = os_file_write(path, text, len, mode, true);
     struct stat st;
-    if (err && lstat(path, &st) == 0 && S_ISREG(st.st_mode)) err = write_in_place(path, text, len); // a folder we may not write
+    if (err && lstat(path, &st) == 0 && S_ISREG(st.st_mode))
+        err = write_in_place(path, text, len); // a folder we may not write
     return err;
 }
 
@@ -100,7 +107,8 @@ static int save_current(const struct os_resolv *r, char *why, size_t n)
     } else {
         len = snprintf(text, sizeof text, "file %o\n", st.st_mode & 0777);
         ssize_t k = os_file_read(r->path, text + len, TEXT_MAX);
-        if (k == BW_ERR_RANGE) return os_why(BW_ERR_RANGE, why, n, "%s is longer than %d bytes and stays as it is", r->path, TEXT_MAX);
+        if (k == BW_ERR_RANGE)
+            return os_why(BW_ERR_RANGE, why, n, "%s is longer than %d bytes and stays as it is", r->path, TEXT_MAX);
         if (k < 0) return cannot(r->path, why, n);
         len += (int)k;
     }
@@ -134,7 +142,8 @@ int os_resolv_restore(struct os_resolv *r, char *why, size_t n)
         if (!rest) return os_why(BW_ERR_MALFORMED, why, n, "%s is damaged: write %s anew by hand", r->saved, r->path);
         *rest++ = 0;
         if (!strncmp(saved, "link ", 5)) err = relink(r->path, saved + 5);
-        else if (!strncmp(saved, "file ", 5)) err = put(r->path, rest, (size_t)(saved + len - rest), (mode_t)strtoul(saved + 5, NULL, 8) & 0777);
+        else if (!strncmp(saved, "file ", 5))
+            err = put(r->path, rest, (size_t)(saved + len - rest), (mode_t)strtoul(saved + 5, NULL, 8) & 0777);
         else err = unlink(r->path) && errno != ENOENT ? BW_ERR_SYS : 0;
     }
     if (err) return cannot(r->path, why, n);
@@ -152,7 +161,8 @@ int os_resolv_open(const char *state_dir, const char *path, struct os_resolv **o
         return os_why(BW_ERR_RANGE, why, n, "the state folder's path is too long");
     }
     snprintf(r->path, sizeof r->path, "%s", path ? path : DEFAULT_PATH);
-    snprintf(r->marker, sizeof r->marker, "# byway with state folder %s: the file before this one comes back when it ends\n", state_dir);
+    snprintf(r->marker, sizeof r->marker,
+             "# byway with state folder %s: the file before this one comes back when it ends\n", state_dir);
     err = os_resolv_restore(r, why, n);
     if (err) free(r);
     else *out = r;

@@ -1,8 +1,9 @@
 // Our DNS server in the machine's resolver configuration, and the old one back when we go. This is the way for a bare
 // /etc/resolv.conf; other ways (systemd-resolved, resolvconf) are further struct os_resolv_way.
 //
-// The old file is kept in STATE/resolv.conf.saved before ours is put. Ours says in its first line whose it is; only a file
-// with that line is ever put back, so what somebody else wrote meanwhile stays. After a SIGKILL os_resolv_open puts it back.
+// The old file is kept in STATE/resolv.conf.saved before ours is put. Ours says in its first line whose it is; only a
+// file with that line is ever put back, so what somebody else wrote meanwhile stays. After a SIGKILL os_resolv_open
+// puts it back.
 #ifndef OS_RESOLV_H
 #define OS_RESOLV_H
 
@@ -13,8 +14,8 @@
 
 struct os_resolv;
 
-// May dns = auto touch path ("/etc/resolv.conf")? Yes in the machine's first network namespace, or if the file is a mount of
-// its own (`ip netns exec` with /etc/netns/NAME/resolv.conf, containers). Else 0 with the reason in why.
+// May dns = auto touch path ("/etc/resolv.conf")? Yes in the machine's first network namespace, or if the file is a
+// mount of its own (`ip netns exec` with /etc/netns/NAME/resolv.conf, containers). Else 0 with the reason in why.
 bool os_resolv_may(const char *path, char *why, size_t n);
 
 // path NULL: /etc/resolv.conf. Restores what a killed run of the same state folder left.

@@ -27,16 +27,22 @@ static int explain(const char *dir, char *why, size_t n)
 {
     switch (errno) {
     case EROFS:
-        return os_why(BW_ERR_SYS, why, n, "state folder %s is on a read-only file system (remount it, or give another "
-                      "folder with --state)", dir);
+        return os_why(BW_ERR_SYS, why, n,
+                      "state folder %s is on a read-only file system (remount it, or give another "
+                      "folder with --state)",
+                      dir);
     case ENOSPC:
     case EDQUOT:
-        return os_why(BW_ERR_SYS, why, n, "the disk with state folder %s is full (make room, or give another folder with "
-                      "--state)", dir);
+        return os_why(BW_ERR_SYS, why, n,
+                      "the disk with state folder %s is full (make room, or give another folder with "
+                      "--state)",
+                      dir);
     case EACCES:
     case EPERM:
-        return os_why(BW_ERR_DENIED, why, n, "state folder %s cannot be written by this user (run as root, or give another "
-                      "folder with --state)", dir);
+        return os_why(BW_ERR_DENIED, why, n,
+                      "state folder %s cannot be written by this user (run as root, or give another "
+                      "folder with --state)",
+                      dir);
     case ENOTDIR:
         return os_why(BW_ERR_SYS, why, n, "state folder %s is not a folder (give another one with --state)", dir);
     default:
@@ -53,11 +59,15 @@ static int check_folder(const char *dir, char *why, size_t n)
         return explain(dir, why, n);
     }
     if (st.st_uid != geteuid() && st.st_uid != 0)
-        return os_why(BW_ERR_DENIED, why, n, "state folder %s belongs to user %u, who could swap this node's key (chown it, "
-                      "or give another folder with --state)", dir, st.st_uid);
+        return os_why(BW_ERR_DENIED, why, n,
+                      "state folder %s belongs to user %u, who could swap this node's key (chown it, "
+                      "or give another folder with --state)",
+                      dir, st.st_uid);
     if (st.st_mode & 022)
-        return os_why(BW_ERR_DENIED, why, n, "state folder %s can be written by other users, who could swap this node's key "
-                      "(chmod 0700 %s)", dir, dir);
+        return os_why(BW_ERR_DENIED, why, n,
+                      "state folder %s can be written by other users, who could swap this node's key "
+                      "(chmod 0700 %s)",
+                      dir, dir);
     return 0;
 }
 
@@ -67,10 +77,14 @@ static int held(int fd, const char *dir, char *why, size_t n)
     ssize_t got = pread(fd, text, sizeof text - 1, 0);
     long pid = got > 0 ? strtol(text, NULL, 10) : 0;
     if (pid > 0)
-        return os_why(BW_ERR_EXISTS, why, n, "state folder %s is in use by process %ld (stop it, or give this node a folder of "
-                      "its own with --state)", dir, pid);
-    return os_why(BW_ERR_EXISTS, why, n, "state folder %s is in use by another process (stop it, or give this node a folder "
-                  "of its own with --state)", dir);
+        return os_why(BW_ERR_EXISTS, why, n,
+                      "state folder %s is in use by process %ld (stop it, or give this node a folder of "
+                      "its own with --state)",
+                      dir, pid);
+    return os_why(BW_ERR_EXISTS, why, n,
+                  "state folder %s is in use by another process (stop it, or give this node a folder "
+                  "of its own with --state)",
+                  dir);
 }
 
 static int take_lock(const char *dir, int *out, char *why, size_t n)

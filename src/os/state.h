@@ -1,5 +1,6 @@
-// The state folder of a node (INTERFACES, "Files"): made if it is missing (0700), checked, and locked, so that two daemons
-// never write one identity's counters. Holds: identity, byway.db, lock, and what must be put back after a SIGKILL.
+// The state folder of a node (INTERFACES, "Files"): made if it is missing (0700), checked, and locked, so that two
+// daemons never write one identity's counters. Holds: identity, byway.db, lock, and what must be put back after a
+// SIGKILL.
 #ifndef OS_STATE_H
 #define OS_STATE_H
 

@@ -3,10 +3,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sqlite3.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <stdbool.h>
 #include <unistd.h>
 
 #include "os/clock.h"
@@ -36,9 +36,10 @@ struct os_store {
 
 // TRUNCATE with FULL: the journal's end is synced, so a commit that returned is there after a power cut (with DELETE it
 // would need EXTRA). EXCLUSIVE: one process, no lock traffic, no shared memory. The cache is small: the data is.
-static const char settings[] = "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = TRUNCATE; PRAGMA synchronous = FULL;"
-                               "PRAGMA cache_size = -128; PRAGMA temp_store = MEMORY; PRAGMA trusted_schema = OFF;"
-                               "PRAGMA cell_size_check = ON;";
+static const char settings[] =
+    "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = TRUNCATE; PRAGMA synchronous = FULL;"
+    "PRAGMA cache_size = -128; PRAGMA temp_store = MEMORY; PRAGMA trusted_schema = OFF;"
+    "PRAGMA cell_size_check = ON;";
 
 static int fail(struct os_store *s, int rc, const char *what)
 {
@@ -102,10 +103,11 @@ static int prepare_schema(struct os_store *s)
     if (version > SCHEMA_VERSION) return -1;
     if (version == 0) {
         char text[512];
-        snprintf(text, sizeof text,
-                 "BEGIN IMMEDIATE; CREATE TABLE IF NOT EXISTS kv(tab TEXT NOT NULL, key BLOB NOT NULL, value BLOB NOT NULL, "
-                 "PRIMARY KEY(tab, key)) WITHOUT ROWID; PRAGMA application_id = %d; PRAGMA user_version = %d; COMMIT",
-                 APPLICATION_ID, SCHEMA_VERSION);
+        snprintf(
+            text, sizeof text,
+            "BEGIN IMMEDIATE; CREATE TABLE IF NOT EXISTS kv(tab TEXT NOT NULL, key BLOB NOT NULL, value BLOB NOT NULL, "
+            "PRIMARY KEY(tab, key)) WITHOUT ROWID; PRAGMA application_id = %d; PRAGMA user_version = %d; COMMIT",
+            APPLICATION_ID, SCHEMA_VERSION);
         rc = sqlite3_exec(s->db, text, NULL, NULL, NULL);
         if (rc) return rc;
     }
@@ -156,8 +158,10 @@ static int open_or_renew(struct os_store *s, char *why, size_t n)
     int rc = open_db(s);
     if (!rc) return 0;
     if (rc == -1)
-        return os_why(BW_ERR_UNSUPPORTED, why, n, "%s was written by a newer byway (install that version again, or move the "
-                      "file away)", s->path);
+        return os_why(BW_ERR_UNSUPPORTED, why, n,
+                      "%s was written by a newer byway (install that version again, or move the "
+                      "file away)",
+                      s->path);
     int err = fail(s, rc, "opened");
     if (err != BW_ERR_MALFORMED) return os_why(err, why, n, "%s", s->error);
     close_db(s);

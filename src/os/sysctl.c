@@ -146,7 +146,8 @@ int os_sysctl_set(struct os_sysctl *s, const char *name, const char *value, char
     struct change *c = find(s, name);
     bool fresh = !c;
     if (fresh) {
-        if (s->count == CHANGES || strlen(value) >= OS_SYSCTL_VALUE) return os_why(BW_ERR_NOMEM, why, n, "too many settings changed");
+        if (s->count == CHANGES || strlen(value) >= OS_SYSCTL_VALUE)
+            return os_why(BW_ERR_NOMEM, why, n, "too many settings changed");
         c = &s->changes[s->count++];
         snprintf(c->name, sizeof c->name, "%s", name);
         memcpy(c->old, now, sizeof now);
@@ -158,7 +159,8 @@ int os_sysctl_set(struct os_sysctl *s, const char *name, const char *value, char
         err = write_value(name, value);
         if (err) err = errno == EACCES || errno == EPERM ? BW_ERR_DENIED : err;
         if (err)
-            os_why(err, why, n, "/proc/sys/%s cannot be set to %s: %m (run as root; in a container, set it outside)", name, value);
+            os_why(err, why, n, "/proc/sys/%s cannot be set to %s: %m (run as root; in a container, set it outside)",
+                   name, value);
     }
     if (err && fresh) forget(s, c);
     return err;

@@ -24,8 +24,9 @@ void os_sysctl_restore(struct os_sysctl *s, const char *name);
 void os_sysctl_restore_all(struct os_sysctl *s);
 void os_sysctl_close(struct os_sysctl *s); // restores all; NULL is fine
 
-// What an exit needs: IPv4 and IPv6 forwarding on, and accept_ra = 2 on the uplink (if it is 1) so that forwarding does not
-// cut the uplink's own router advertisements. uplink6 may be NULL. accept_ra goes first, so no advertisement is missed.
+// What an exit needs: IPv4 and IPv6 forwarding on, and accept_ra = 2 on the uplink (if it is 1) so that forwarding does
+// not cut the uplink's own router advertisements. uplink6 may be NULL. accept_ra goes first, so no advertisement is
+// missed.
 int os_sysctl_forwarding(struct os_sysctl *s, const char *uplink6, char *why, size_t n) BW_NODISCARD;
 
 #endif

@@ -14,8 +14,8 @@ static void on_poll(uv_poll_t *h, int status, int events)
 {
     struct os_watch *w = h->data;
     if (status < 0) {
-        // EPOLLERR: an overrun netlink socket, an ICMP error on a UDP socket. libuv takes that for the end and stops the
-        // handle; for us it is passing: the reader meets the error, clears it by that, and goes on.
+        // EPOLLERR: an overrun netlink socket, an ICMP error on a UDP socket. libuv takes that for the end and stops
+        // the handle; for us it is passing: the reader meets the error, clears it by that, and goes on.
         os_watch_events(w, w->events);
         events = w->events;
     }

@@ -1,5 +1,5 @@
-// Namespaces of a test's own, entered by the test program itself: as root directly, else through a user namespace, where the
-// test is root. Where the kernel refuses both, the test skips.
+// Namespaces of a test's own, entered by the test program itself: as root directly, else through a user namespace,
+// where the test is root. Where the kernel refuses both, the test skips.
 #ifndef TEST_OS_SPACE_H
 #define TEST_OS_SPACE_H
 

@@ -1,4 +1,5 @@
-// os/dnsfwd between glibc's resolver and servers of the test's own, in a network namespace: UDP, TCP, silence, lies, floods.
+// os/dnsfwd between glibc's resolver and servers of the test's own, in a network namespace: UDP, TCP, silence, lies,
+// floods.
 #include <arpa/nameser.h>
 #include <errno.h>
 #include <netinet/in.h>
@@ -113,7 +114,8 @@ static pid_t server(const char *where, enum mode mode)
     pid_t pid = fork();
     if (pid == 0) {
         prctl(PR_SET_PDEATHSIG, SIGKILL);
-        struct pollfd p[2] = {{.fd = bound(&e, SOCK_DGRAM), .events = POLLIN}, {.fd = bound(&e, SOCK_STREAM), .events = POLLIN}};
+        struct pollfd p[2] = {{.fd = bound(&e, SOCK_DGRAM), .events = POLLIN},
+                              {.fd = bound(&e, SOCK_STREAM), .events = POLLIN}};
         if (p[0].fd < 0 || p[1].fd < 0 || listen(p[1].fd, 16) || write(ready[1], "x", 1) != 1) _exit(1);
         while (poll(p, 2, -1) > 0) {
             if (p[0].revents) serve_udp(p[0].fd, mode);
@@ -144,7 +146,8 @@ static int glibc_asks(const char *name, bool tcp)
     rs.retrans = 8;
     rs.retry = 1;
     rs.options = RES_RECURSE | (tcp ? RES_USEVC : 0u);
-    rs.nsaddr_list[0] = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons(53), .sin_addr.s_addr = htonl(0x7f000001)};
+    rs.nsaddr_list[0] =
+        (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons(53), .sin_addr.s_addr = htonl(0x7f000001)};
     int n = res_nquery(&rs, name, C_IN, T_A, out, sizeof out);
     res_nclose(&rs);
     return n > 4 && !memcmp(out + n - 4, "\xc0\x00\x02\x63", 4) ? 0 : 1;
@@ -302,7 +305,8 @@ static void floods_and_rubbish_are_bounded(void **state)
     }
     loop_until(&loop, &never, 20);
     os_dnsfwd_stats(d, &st);
-    assert_true(st.queries >= OS_DNSFWD_UDP && st.queries < OS_DNSFWD_UDP + 20); // a few of the rubbish may look like one
+    assert_true(st.queries >= OS_DNSFWD_UDP &&
+                st.queries < OS_DNSFWD_UDP + 20); // a few of the rubbish may look like one
     assert_true(st.refused_full > 100);
     assert_true(st.malformed > 2000);
     // TCP: one client gets eight connections, and those that say nothing are closed with us.

@@ -46,8 +46,8 @@ static void on_reply(void *ctx, const struct os_icmp_reply *r)
     if (h->close_at_once) os_icmp_close(h->ic);
 }
 
-static void ask(uv_loop_t *loop, struct heard *h, const char *to, uint16_t seq, uint8_t hops, size_t size, enum os_icmp_kind kind,
-                const char *from)
+static void ask(uv_loop_t *loop, struct heard *h, const char *to, uint16_t seq, uint8_t hops, size_t size,
+                enum os_icmp_kind kind, const char *from)
 {
     struct bw_addr a = addr(to), f = addr(from);
     bw_time t = os_clock_now();
@@ -69,7 +69,8 @@ static void through_a_router(void **state)
     uv_loop_init(&loop);
     for (int v4 = 0; v4 < 2; v4++) {
         struct heard h = {0}, other = {0};
-        struct os_icmp_config c = {.v4 = v4}, bound = {.v4 = v4, .src = addr(v4 ? "10.0.1.2" : "fd01::2"), .mark = 5, .device = "c0"};
+        struct os_icmp_config c = {.v4 = v4},
+                              bound = {.v4 = v4, .src = addr(v4 ? "10.0.1.2" : "fd01::2"), .mark = 5, .device = "c0"};
         const char *server = v4 ? "10.0.2.2" : "fd02::2", *router = v4 ? "10.0.1.1" : "fd01::1";
         assert_int_equal(os_icmp_open(&loop, &c, on_reply, &other, &other.ic, why, sizeof why), 0);
         assert_int_equal(os_icmp_open(&loop, &bound, on_reply, &h, &h.ic, why, sizeof why), 0);
@@ -99,9 +100,11 @@ static void decoders_take_anything(void **state)
 {
     (void)state;
     struct os_icmp_reply r;
-    // time exceeded that quotes our echo request to 192.0.2.9, id 0x1234 seq 7, with four bytes of IP options in the quote
-    uint8_t te[] = {0x45, 0, 0, 60, 0, 0, 0, 0, 61, 1, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2, 11, 0, 0, 0, 0, 0, 0, 0,
-                    0x46, 0, 0, 32, 0, 0, 0, 0, 1, 1, 0, 0, 10, 0, 0, 2, 192, 0, 2, 9, 1, 1, 1, 1, 8, 0, 0, 0, 0x12, 0x34, 0, 7};
+    // time exceeded that quotes our echo request to 192.0.2.9, id 0x1234 seq 7, with four bytes of IP options in the
+    // quote
+    uint8_t te[] = {0x45, 0, 0, 60, 0,   0, 0, 0, 61,   1, 0, 0,  10, 0, 0, 1, 10,   0,    0, 2,
+                    11,   0, 0, 0,  0,   0, 0, 0, 0x46, 0, 0, 32, 0,  0, 0, 0, 1,    1,    0, 0,
+                    10,   0, 0, 2,  192, 0, 2, 9, 1,    1, 1, 1,  8,  0, 0, 0, 0x12, 0x34, 0, 7};
     assert_int_equal(os_icmp4_decode(te, sizeof te, &r), 0);
     assert_int_equal(r.kind, OS_ICMP_TIME_EXCEEDED);
     assert_int_equal(r.id, 0x1234);
@@ -123,8 +126,23 @@ static void decoders_take_anything(void **state)
     assert_int_equal(r.mtu, 0x500);
     te[37] = 17; // it quotes UDP
     assert_int_equal(os_icmp4_decode(te, sizeof te, &r), BW_ERR_UNSUPPORTED);
-    uint8_t six[8 + 40 + 8 + 8] = {2, 0, 0, 0, 0, 0, 5, 0, 0x60, [8 + 6] = 44, [8 + 24] = 0xfc, [8 + 39] = 9, [48] = 58, [56] = 128,
-                                   [60] = 0xab, [61] = 0xcd, [63] = 3};
+    uint8_t six[8 + 40 + 8 + 8] = {2,
+                                   0,
+                                   0,
+                                   0,
+                                   0,
+                                   0,
+                                   5,
+                                   0,
+                                   0x60,
+                                   [8 + 6] = 44,
+                                   [8 + 24] = 0xfc,
+                                   [8 + 39] = 9,
+                                   [48] = 58,
+                                   [56] = 128,
+                                   [60] = 0xab,
+                                   [61] = 0xcd,
+                                   [63] = 3};
     assert_int_equal(os_icmp6_decode(six, sizeof six, &r), 0); // behind a fragment header
     assert_int_equal(r.kind, OS_ICMP_TOO_BIG);
     assert_int_equal(r.mtu, 0x500);

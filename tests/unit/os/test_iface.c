@@ -24,6 +24,7 @@ static const struct {
     bool carrier;
     enum os_iface_fit automatic, named;
 } rows[] = {
+    // clang-format off
     // name            kind          slave     type            master flags                     carrier  auto               named
     {"eth0",           "",           "",       E,               0, GOOD,                        true,  OS_IFACE_FIT,          OS_IFACE_FIT},
     {"enp3s0",         "",           "",       E,               0, GOOD,                        true,  OS_IFACE_FIT,          OS_IFACE_FIT},
@@ -64,13 +65,17 @@ static const struct {
     {"ve-web",         "veth",       "",       E,               0, GOOD,                        true,  OS_IFACE_GUESTS,       OS_IFACE_FIT},
     {"vnet3",          "tun",        "",       E,               0, GOOD,                        true,  OS_IFACE_GUESTS,       OS_IFACE_FIT},
     {"tap0",           "tun",        "",       E,               0, GOOD,                        true,  OS_IFACE_GUESTS,       OS_IFACE_FIT},
+    // clang-format on
 };
 
 static void every_row(void **state)
 {
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        struct os_link l = {.index = 3, .type = rows[i].type, .master = rows[i].master, .flags = rows[i].flags,
+        struct os_link l = {.index = 3,
+                            .type = rows[i].type,
+                            .master = rows[i].master,
+                            .flags = rows[i].flags,
                             .carrier = rows[i].carrier};
         strcpy(l.name, rows[i].name);
         strcpy(l.kind, rows[i].kind);
@@ -142,7 +147,8 @@ static void interfaces_come_and_go(void **state)
     struct heard h = {.name = "n1", .present = true};
     uv_loop_init(&loop);
     assert_true(space_write("/proc/sys/net/ipv6/conf/default/accept_dad", "0"));
-    assert_true(space_run("ip link add n1 type veth peer name p1 && ip link set n1 up && ip link set p1 up && ip link set lo up"));
+    assert_true(space_run(
+        "ip link add n1 type veth peer name p1 && ip link set n1 up && ip link set p1 up && ip link set lo up"));
     struct os_ifwatch_config c = {.mode = OS_IFWATCH_AUTO, .skip = "byway0"};
     assert_int_equal(os_ifwatch_open(&loop, nl, &c, on_iface, on_any, &h, &w, why, sizeof why), 0);
     assert_true(loop_until(&loop, &h.done, 4000)); // told from within open, or as soon as it has its address
@@ -164,7 +170,8 @@ static void interfaces_come_and_go(void **state)
     if (os_ifwatch_explain(w, "br7", text, sizeof text) != 1) assert_true(loop_until(&loop, &h.done, 4000));
     assert_int_equal(os_ifwatch_explain(w, "p1", text, sizeof text), 0);
     assert_non_null(strstr(text, "port"));
-    expect(&loop, &h, "ip link add docker7 type bridge && ip link set docker7 up && ip link set p1 nomaster", "p1", true, 0);
+    expect(&loop, &h, "ip link add docker7 type bridge && ip link set docker7 up && ip link set p1 nomaster", "p1",
+           true, 0);
     assert_int_equal(os_ifwatch_explain(w, "docker7", text, sizeof text), 0);
     assert_non_null(strstr(text, "containers"));
     expect(&loop, &h, "ip link del n1", "n1", false, 0);

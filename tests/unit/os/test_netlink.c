@@ -109,7 +109,8 @@ static void links_are_listed_and_changed(void **state)
     assert_int_equal(os_nl_link_named(nl, "muchtoolonganame", &m), BW_ERR_NOTFOUND);
     assert_int_equal(os_nl_link_set(nl, 9999, true, 0), BW_ERR_NOTFOUND);
     int count = 0;
-    assert_int_equal(os_nl_links(nl, stop_at_once, &count), 7); // and the rest of the dump does not disturb what follows
+    assert_int_equal(os_nl_links(nl, stop_at_once, &count),
+                     7); // and the rest of the dump does not disturb what follows
     assert_int_equal(count, 1);
     assert_int_equal(os_nl_link_set(nl, l.index, true, 70000), BW_ERR_SYS);
     assert_non_null(strstr(os_nl_error(nl), "mtu"));
@@ -142,7 +143,8 @@ static void addresses_come_and_go(void **state)
     (void)state;
     if (!have_space) skip();
     struct os_ifaddr a4 = {.index = index_of("va"), .addr = addr("192.0.2.7"), .len = 96 + 24};
-    struct os_ifaddr a6 = {.index = a4.index, .addr = addr("2001:db8::7"), .len = 64, .flags = IFA_F_NODAD | IFA_F_NOPREFIXROUTE};
+    struct os_ifaddr a6 = {
+        .index = a4.index, .addr = addr("2001:db8::7"), .len = 64, .flags = IFA_F_NODAD | IFA_F_NOPREFIXROUTE};
     struct os_ifaddr pp = {.index = a4.index, .addr = addr("100.64.0.2"), .len = 128, .peer = addr("100.64.0.1")};
     assert_int_equal(os_nl_addr_add(nl, &a4), 0);
     assert_int_equal(os_nl_addr_add(nl, &a4), 0); // there already
@@ -205,7 +207,8 @@ static void routes_of_both_families(void **state)
     assert_int_equal(os_nl_addr_add(nl, &a4), 0);
     struct os_route r4 = {.dst = prefix("0.0.0.0/0"), .table = 4870, .out_if = va, .mtu = 1340, .metric = 50};
     struct os_route r6 = {.dst = prefix("fc00::/8"), .out_if = va, .metric = 77, .mtu = 1380};
-    struct os_route gw = {.dst = prefix("198.51.100.0/24"), .out_if = va, .gateway = addr("192.0.2.1"), .src = addr("192.0.2.7")};
+    struct os_route gw = {
+        .dst = prefix("198.51.100.0/24"), .out_if = va, .gateway = addr("192.0.2.1"), .src = addr("192.0.2.7")};
     struct os_route via6 = {.dst = prefix("203.0.113.0/24"), .out_if = va, .gateway = addr("fe80::99")};
     struct os_route no6 = {.dst = prefix("::/0"), .table = 4870, .type = RTN_UNREACHABLE, .metric = 4278198272};
     struct os_route no4 = {.dst = prefix("0.0.0.0/0"), .table = 4870, .type = RTN_UNREACHABLE, .metric = 4278198272};
@@ -265,9 +268,18 @@ static void rules_and_the_sweep(void **state)
     uint32_t va = index_of("va");
     for (int v4 = 0; v4 < 2; v4++) {
         struct os_rule keep = {.v4 = v4, .priority = 4869, .table = OS_NL_TABLE_MAIN, .suppress_len = 0};
-        struct os_rule tunnel = {.v4 = v4, .invert = true, .priority = 4870, .table = 4870, .mark = 0x4870, .mask = 0xffffffff,
+        struct os_rule tunnel = {.v4 = v4,
+                                 .invert = true,
+                                 .priority = 4870,
+                                 .table = 4870,
+                                 .mark = 0x4870,
+                                 .mask = 0xffffffff,
                                  .suppress_len = -1};
-        struct os_rule from = {.v4 = v4, .priority = 4871, .table = 100000, .suppress_len = -1, .in_name = "va",
+        struct os_rule from = {.v4 = v4,
+                               .priority = 4871,
+                               .table = 100000,
+                               .suppress_len = -1,
+                               .in_name = "va",
                                .src = prefix(v4 ? "10.0.0.0/8" : "fd00::/8")};
         assert_int_equal(os_nl_rule_add(nl, &keep), 0);
         assert_int_equal(os_nl_rule_add(nl, &keep), BW_ERR_EXISTS);
@@ -411,11 +423,12 @@ static void what_is_local(void **state)
     struct os_route r;
     assert_int_equal(os_local_uplink(nl, true, 0, &r), BW_ERR_NOTFOUND);
     assert_int_equal(os_local_uplink(nl, false, 0, &r), BW_ERR_NOTFOUND);
-    assert_true(space_run("ip addr add 10.1.2.3/24 dev va && ip addr add 10.9.0.1/32 dev vb && ip addr add fd01::1/64 dev va nodad"
-                          " && ip route add default via 10.1.2.1 metric 100 && ip route add default dev vb metric 200"
-                          " && ip route add 172.16.5.0/24 via 10.1.2.9 && ip route add unreachable 192.168.99.0/24"
-                          " && ip route add 10.77.0.0/16 dev va proto 112"
-                          " && ip -6 route add default via fd01::2 metric 5 && ip -6 route add unreachable default metric 1"));
+    assert_true(space_run(
+        "ip addr add 10.1.2.3/24 dev va && ip addr add 10.9.0.1/32 dev vb && ip addr add fd01::1/64 dev va nodad"
+        " && ip route add default via 10.1.2.1 metric 100 && ip route add default dev vb metric 200"
+        " && ip route add 172.16.5.0/24 via 10.1.2.9 && ip route add unreachable 192.168.99.0/24"
+        " && ip route add 10.77.0.0/16 dev va proto 112"
+        " && ip -6 route add default via fd01::2 metric 5 && ip -6 route add unreachable default metric 1"));
     uint32_t va = index_of("va"), vb = index_of("vb");
     assert_int_equal(os_local_uplink(nl, true, 0, &r), 0);
     assert_int_equal(r.out_if, va);
@@ -446,9 +459,12 @@ static void what_is_local(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(links_are_listed_and_changed), cmocka_unit_test(addresses_come_and_go),
-        cmocka_unit_test(routes_of_both_families),      cmocka_unit_test(rules_and_the_sweep),
-        cmocka_unit_test(changes_are_told),             cmocka_unit_test(what_is_local),
+        cmocka_unit_test(links_are_listed_and_changed),
+        cmocka_unit_test(addresses_come_and_go),
+        cmocka_unit_test(routes_of_both_families),
+        cmocka_unit_test(rules_and_the_sweep),
+        cmocka_unit_test(changes_are_told),
+        cmocka_unit_test(what_is_local),
     };
     return cmocka_run_group_tests(tests, enter, leave);
 }

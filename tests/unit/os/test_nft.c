@@ -1,4 +1,5 @@
-// os/nft with the kernel's nftables in a network namespace of our own; os/fwcheck on rulesets as Docker, ufw, firewalld make.
+// os/nft with the kernel's nftables in a network namespace of our own; os/fwcheck on rulesets as Docker, ufw, firewalld
+// make.
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <linux/audit.h>
@@ -48,12 +49,13 @@ static void rules_counters_and_all_or_nothing(void **state)
     (void)state;
     if (!have_space) skip();
     char *out;
-    assert_int_equal(os_nft_run(nft,
-                                "table inet byway { counter c1 { }\n"
-                                "  chain post { type nat hook postrouting priority srcnat; ip saddr 100.64.0.0/16 masquerade; }\n"
-                                "  chain count { type filter hook output priority 0; ip daddr 127.0.0.1 counter name c1; }\n}",
-                                why, sizeof why),
-                     0);
+    assert_int_equal(
+        os_nft_run(nft,
+                   "table inet byway { counter c1 { }\n"
+                   "  chain post { type nat hook postrouting priority srcnat; ip saddr 100.64.0.0/16 masquerade; }\n"
+                   "  chain count { type filter hook output priority 0; ip daddr 127.0.0.1 counter name c1; }\n}",
+                   why, sizeof why),
+        0);
     assert_true(space_run("ping -q -c 2 -i 0.01 127.0.0.1 >/dev/null 2>&1 || true"));
     assert_int_equal(os_nft_query(nft, "list counters table inet byway", OS_NFT_JSON, &out, why, sizeof why), 0);
     assert_non_null(strstr(out, "\"name\": \"c1\""));
@@ -63,7 +65,8 @@ static void rules_counters_and_all_or_nothing(void **state)
     assert_non_null(strstr(out, "masquerade"));
     free(out);
     // One bad command in the middle: nothing of it happens.
-    assert_int_not_equal(os_nft_run(nft, "add counter inet byway c2\nadd rule inet byway nosuch drop", why, sizeof why), 0);
+    assert_int_not_equal(os_nft_run(nft, "add counter inet byway c2\nadd rule inet byway nosuch drop", why, sizeof why),
+                         0);
     assert_non_null(strstr(why, "nftables: "));
     assert_null(strchr(why, '\n'));
     assert_int_equal(os_nft_query(nft, "list counters table inet byway", OS_NFT_JSON, &out, why, sizeof why), 0);
@@ -83,37 +86,50 @@ static void foreign_drops_in_the_kernel(void **state)
     (void)state;
     if (!have_space) skip();
     assert_int_equal(os_nft_foreign_forward_drop(nft, "inet byway", "byway0", which, sizeof which), 0);
-    assert_int_equal(os_nft_run(nft, "table inet byway { chain f { type filter hook forward priority 0; policy drop; }\n}", why,
-                                sizeof why), 0);
+    assert_int_equal(os_nft_run(nft,
+                                "table inet byway { chain f { type filter hook forward priority 0; policy drop; }\n}",
+                                why, sizeof why),
+                     0);
     assert_int_equal(os_nft_foreign_forward_drop(nft, "inet byway", "byway0", which, sizeof which), 0); // our own
-    assert_int_equal(os_nft_run(nft, "table ip filter { set s { type ipv4_addr; elements = { 10.0.0.1, 10.0.0.2 } }\n"
-                                     "chain DOCKER-USER { }\n chain INPUT { type filter hook input priority 0; policy drop; }\n"
-                                     "chain FORWARD { type filter hook forward priority 0; policy drop; jump DOCKER-USER; }\n}",
-                                why, sizeof why), 0);
+    assert_int_equal(
+        os_nft_run(nft,
+                   "table ip filter { set s { type ipv4_addr; elements = { 10.0.0.1, 10.0.0.2 } }\n"
+                   "chain DOCKER-USER { }\n chain INPUT { type filter hook input priority 0; policy drop; }\n"
+                   "chain FORWARD { type filter hook forward priority 0; policy drop; jump DOCKER-USER; }\n}",
+                   why, sizeof why),
+        0);
     assert_int_equal(os_nft_foreign_forward_drop(nft, "inet byway", "byway0", which, sizeof which), 1);
-    assert_string_equal(which, "table \"ip filter\" chain FORWARD drops by policy what no rule accepts (looks like Docker)");
-    assert_int_equal(os_nft_run(nft, "add rule ip filter DOCKER-USER iifname \"byway0\" counter accept", why, sizeof why), 0);
+    assert_string_equal(which,
+                        "table \"ip filter\" chain FORWARD drops by policy what no rule accepts (looks like Docker)");
+    assert_int_equal(
+        os_nft_run(nft, "add rule ip filter DOCKER-USER iifname \"byway0\" counter accept", why, sizeof why), 0);
     assert_int_equal(os_nft_foreign_forward_drop(nft, "inet byway", "byway0", which, sizeof which), 0);
     assert_int_equal(os_nft_foreign_forward_drop(nft, "inet byway", "byway1", which, sizeof which), 1);
     assert_int_equal(os_nft_run(nft, "flush ruleset", why, sizeof why), 0);
-    assert_int_equal(os_nft_run(nft, "table inet fw { chain f { type filter hook forward priority 0; policy accept;\n"
-                                     "ip saddr { 10.0.0.1, 10.0.0.2, 10.0.0.3 } drop\n iifname \"eth0\" drop\n"
-                                     "counter log prefix \"no: }\" drop; }\n}", why, sizeof why), 0);
+    assert_int_equal(os_nft_run(nft,
+                                "table inet fw { chain f { type filter hook forward priority 0; policy accept;\n"
+                                "ip saddr { 10.0.0.1, 10.0.0.2, 10.0.0.3 } drop\n iifname \"eth0\" drop\n"
+                                "counter log prefix \"no: }\" drop; }\n}",
+                                why, sizeof why),
+                     0);
     assert_int_equal(os_nft_foreign_forward_drop(nft, "inet byway", "byway0", which, sizeof which), 1);
     assert_non_null(strstr(which, "no rule before"));
     assert_int_equal(os_nft_run(nft, "flush ruleset", why, sizeof why), 0);
 }
 
-static const char ufw[] = "table ip filter {\n\tchain ufw-before-forward {\n\t\tct state established,related counter packets 0 bytes 0 accept\n"
+static const char ufw[] = "table ip filter {\n\tchain ufw-before-forward {\n\t\tct state established,related counter "
+                          "packets 0 bytes 0 accept\n"
                           "\t}\n\n\tchain FORWARD {\n\t\ttype filter hook forward priority filter; policy drop;\n"
                           "\t\tcounter packets 0 bytes 0 jump ufw-before-forward\n\t}\n}\n";
 static const char firewalld[] =
-    "table inet firewalld {\n\tchain filter_FORWARD {\n\t\ttype filter hook forward priority filter + 10; policy accept;\n"
+    "table inet firewalld {\n\tchain filter_FORWARD {\n\t\ttype filter hook forward priority filter + 10; policy "
+    "accept;\n"
     "\t\tct state { established, related } accept\n\t\tct status dnat accept\n\t\tiifname \"lo\" accept\n"
     "\t\tip6 daddr { ::/96, ::ffff:0.0.0.0/96,\n\t\t\t     2002::/24 } reject with icmpv6 addr-unreachable\n"
     "\t\tjump filter_FORWARD_ZONES\n\t\tct state invalid drop\n\t\treject with icmpx admin-prohibited\n\t}\n}\n";
 static const char harmless[] =
-    "table inet filter {\n\tmap m {\n\t\ttype ifname : verdict\n\t\telements = { \"eth0\" : drop,\n\t\t\t     \"a}b\" : accept }\n\t}\n"
+    "table inet filter {\n\tmap m {\n\t\ttype ifname : verdict\n\t\telements = { \"eth0\" : drop,\n\t\t\t     \"a}b\" "
+    ": accept }\n\t}\n"
     "\tchain input {\n\t\ttype filter hook input priority filter; policy drop;\n\t\tdrop\n\t}\n"
     "\tchain forward {\n\t\ttype filter hook forward priority filter; policy accept;\n"
     "\t\tiifname vmap @m\n\t\tiifname vmap { \"x\" : drop,\n\t\t\t\"y\" : drop }\n\t\tct state invalid drop\n"
@@ -173,8 +189,9 @@ static int without_netfilter(void)
 
 static int without_library(void)
 {
-    static const char *const places[] = {"/usr/lib/x86_64-linux-gnu/libnftables.so.1", "/usr/lib/aarch64-linux-gnu/libnftables.so.1",
-                                         "/usr/lib/libnftables.so.1", "/usr/lib64/libnftables.so.1"};
+    static const char *const places[] = {"/usr/lib/x86_64-linux-gnu/libnftables.so.1",
+                                         "/usr/lib/aarch64-linux-gnu/libnftables.so.1", "/usr/lib/libnftables.so.1",
+                                         "/usr/lib64/libnftables.so.1"};
     bool covered = false;
     if (!space_private_mounts()) return 77;
     for (size_t i = 0; i < 4; i++) covered |= mount("/dev/null", places[i], NULL, MS_BIND, NULL) == 0;
@@ -207,7 +224,8 @@ static void no_nftables_is_told(void **state)
 static void no_library_is_told(void **state)
 {
     (void)state;
-    if (dlopen("libnftables.so.1", RTLD_NOW | RTLD_NOLOAD)) skip(); // this program is linked with it: there is nothing to see
+    if (dlopen("libnftables.so.1", RTLD_NOW | RTLD_NOLOAD))
+        skip(); // this program is linked with it: there is nothing to see
     int r = in_child(without_library);
     if (r == 77) skip();
     assert_int_equal(r, 0);

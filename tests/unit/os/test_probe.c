@@ -20,10 +20,10 @@ static bool have_space;
 static char why[OS_WHY];
 static pid_t tcp_server;
 
-static const char *const roots[] = {"198.41.0.4", "199.7.91.13", "192.203.230.10", "192.5.5.241", "192.36.148.17", "192.58.128.30",
-                                    "193.0.14.129", "199.7.83.42", "202.12.27.33", "2001:503:ba3e::2:30", "2001:500:2d::d",
-                                    "2001:500:a8::e", "2001:500:2f::f", "2001:7fe::53", "2001:503:c27::2:30", "2001:7fd::1",
-                                    "2001:500:9f::42", "2001:dc3::35"};
+static const char *const roots[] = {
+    "198.41.0.4",     "199.7.91.13",  "192.203.230.10",     "192.5.5.241",         "192.36.148.17",   "192.58.128.30",
+    "193.0.14.129",   "199.7.83.42",  "202.12.27.33",       "2001:503:ba3e::2:30", "2001:500:2d::d",  "2001:500:a8::e",
+    "2001:500:2f::f", "2001:7fe::53", "2001:503:c27::2:30", "2001:7fd::1",         "2001:500:9f::42", "2001:dc3::35"};
 #define ROOTS 18
 
 static int listener(int type, const char *at, uint16_t port)
@@ -139,7 +139,8 @@ static void targets_that_answer_and_that_do_not(void **state)
     (void)state;
     if (!have_space) skip();
     struct seen s = {0};
-    for (int i = 0; i < 20 && !(s.r.v4 && s.r.v6); i++) probe("10.0.2.2,fd02::2", 500, &s); // the wires have just come up
+    for (int i = 0; i < 20 && !(s.r.v4 && s.r.v6); i++)
+        probe("10.0.2.2,fd02::2", 500, &s); // the wires have just come up
     assert_true(probe("10.0.2.2:80,[fd02::2]:80", 3000, &s) < 1500);
     assert_true(s.r.v4 && s.r.v6 && s.r.asked_v4 && s.r.asked_v6);
     assert_true(s.r.rtt4_us > 0 && s.r.rtt4_us < 1000000);
@@ -173,7 +174,8 @@ static void the_mark_chooses_the_way(void **state)
     struct os_probe_config c = {.timeout_ms = 400, .mark = 0x4870};
     assert_int_equal(os_probe_parse("10.0.2.2:80,fd02::2", &c, why, sizeof why), 0);
     assert_true(space_run("ip route add unreachable default table 77 && ip -6 route add unreachable default table 77"
-                          " && ip rule add priority 10 not fwmark 0x4870 table 77 && ip -6 rule add priority 10 not fwmark 0x4870 table 77"));
+                          " && ip rule add priority 10 not fwmark 0x4870 table 77 && ip -6 rule add priority 10 not "
+                          "fwmark 0x4870 table 77"));
     probe_with(&c, &s);
     assert_true(s.r.v4 && s.r.v6);
     c.mark = 0;
@@ -209,8 +211,9 @@ static void auto_asks_the_roots(void **state)
     }
     assert_true(probe("auto", 3000, &s) < 1500); // echo alone: networks that intercept DNS
     assert_true(s.r.v4 && s.r.v6);
-    assert_true(three_run("s", "nft 'table inet t { chain i { type filter hook input priority 0; icmp type echo-request drop; "
-                               "icmpv6 type echo-request drop; }; }'"));
+    assert_true(
+        three_run("s", "nft 'table inet t { chain i { type filter hook input priority 0; icmp type echo-request drop; "
+                       "icmpv6 type echo-request drop; }; }'"));
     pid_t pid = three_start("s", serve_roots, &authoritative);
     assert_true(pid > 0);
     assert_true(probe("auto", 3000, &s) < 1500);
@@ -263,10 +266,20 @@ static void configuration_text(void **state)
     assert_int_equal(os_probe_parse(" [2001:db8::1]:443 ,\t198.51.100.1", &c, why, sizeof why), 0);
     assert_int_equal(c.count, 2);
     assert_int_equal(c.targets[0].port, 443);
-    static const char *const bad[] = {"", ",", "10.0.0.1,", "example.net:80", "10.0.0.1:0", "10.0.0.1:70000", "2001:db8::1:80:x",
-                                      "ff02::1", "::", "yes", "[fe80::1%2]:80",
-                                      "10.0.0.1,10.0.0.1,10.0.0.1,10.0.0.1,10.0.0.1,10.0.0.1,10.0.0.1,10.0.0.1,10.0.0.1,10.0.0.1,"
-                                      "10.0.0.1,10.0.0.1,10.0.0.1,10.0.0.1,10.0.0.1,10.0.0.1,10.0.0.1"};
+    static const char *const bad[] = {
+        "",
+        ",",
+        "10.0.0.1,",
+        "example.net:80",
+        "10.0.0.1:0",
+        "10.0.0.1:70000",
+        "2001:db8::1:80:x",
+        "ff02::1",
+        "::",
+        "yes",
+        "[fe80::1%2]:80",
+        ("10.0.0.1,10.0.0.1,10.0.0.1,10.0.0.1,10.0.0.1,10.0.0.1,10.0.0.1,10.0.0.1,10.0.0.1,10.0.0.1,"
+         "10.0.0.1,10.0.0.1,10.0.0.1,10.0.0.1,10.0.0.1,10.0.0.1,10.0.0.1")};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
         if (!os_probe_parse(bad[i], &c, why, sizeof why)) fail_msg("taken: %s", bad[i]);
     assert_non_null(strstr(why, "16"));

@@ -52,7 +52,8 @@ static struct os_resolv *opened(const char *path)
     return r;
 }
 
-static const char before[] = "# by hand\nnameserver 192.0.2.53\nnameserver 2001:db8::53\nsearch example.org example.net\noptions edns0 trust-ad ndots:2\n";
+static const char before[] = "# by hand\nnameserver 192.0.2.53\nnameserver 2001:db8::53\nsearch example.org "
+                             "example.net\noptions edns0 trust-ad ndots:2\n";
 
 static void put_and_put_back(void **state)
 {
@@ -144,7 +145,9 @@ static void after_a_kill(void **state)
     pid_t child = fork();
     if (child == 0) {
         struct os_resolv *r;
-        if (os_resolv_open(scratch, conf, &r, NULL, 0) || os_resolv_set(r, servers, 2, NULL, 0) || write(p[1], "x", 1) != 1) _exit(1);
+        if (os_resolv_open(scratch, conf, &r, NULL, 0) || os_resolv_set(r, servers, 2, NULL, 0) ||
+            write(p[1], "x", 1) != 1)
+            _exit(1);
         pause();
     }
     close(p[1]);
@@ -213,12 +216,16 @@ static void parsing(void **state)
     (void)state;
     struct bw_endpoint up[8];
     char lo[OS_PATH];
-    snprintf(lo, sizeof lo, "nameserver fe80::1%%%s\nnameserver fe80::2\nnameserver fe80::3%%7\n", have_space ? "lo" : "1");
+    snprintf(lo, sizeof lo, "nameserver fe80::1%%%s\nnameserver fe80::2\nnameserver fe80::3%%7\n",
+             have_space ? "lo" : "1");
     assert_int_equal(os_resolv_parse(lo, up, 8), 2);
     assert_int_equal(up[0].scope, 1);
     assert_int_equal(up[1].scope, 7);
-    assert_int_equal(os_resolv_parse("nameserver\t192.0.2.1 # home\nNameserver 1.1.1.1\n#nameserver 1.1.1.1\nnameserverx 1.1.1.1\n"
-                                     "nameserver\nnameserver nonsense\nnameserver 1.2.3.4.5\nnameserver ::1", up, 8), 2);
+    assert_int_equal(
+        os_resolv_parse("nameserver\t192.0.2.1 # home\nNameserver 1.1.1.1\n#nameserver 1.1.1.1\nnameserverx 1.1.1.1\n"
+                        "nameserver\nnameserver nonsense\nnameserver 1.2.3.4.5\nnameserver ::1",
+                        up, 8),
+        2);
     assert_int_equal(os_resolv_parse("nameserver ::1\nnameserver ::2\nnameserver ::3\n", up, 2), 2);
     assert_int_equal(os_resolv_parse("", up, 2), 0);
     char longline[400];
@@ -231,8 +238,12 @@ static void parsing(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(put_and_put_back),   cmocka_unit_test(what_others_write_stays), cmocka_unit_test(links_and_nothing_at_all),
-        cmocka_unit_test(after_a_kill),       cmocka_unit_test(a_mount_of_its_own),      cmocka_unit_test(a_read_only_place_is_told),
+        cmocka_unit_test(put_and_put_back),
+        cmocka_unit_test(what_others_write_stays),
+        cmocka_unit_test(links_and_nothing_at_all),
+        cmocka_unit_test(after_a_kill),
+        cmocka_unit_test(a_mount_of_its_own),
+        cmocka_unit_test(a_read_only_place_is_told),
         cmocka_unit_test(parsing),
     };
     return cmocka_run_group_tests(tests, enter, scratch_remove);

@@ -1,4 +1,5 @@
-// The state folder, its lock, the identity file, whole-file writes: with real folders, modes, a full and a read-only disk.
+// The state folder, its lock, the identity file, whole-file writes: with real folders, modes, a full and a read-only
+// disk.
 #include <dirent.h>
 #include <fcntl.h>
 #include <setjmp.h>
@@ -133,10 +134,14 @@ static void identity_that_is_none(void **state)
 {
     (void)state;
     uint8_t seed[32];
-    static const char *const bad[] = {"", "\n", "hello\n", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\n",
-                                      "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAB=\n",
-                                      "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\nmore\n",
-                                      "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"};
+    static const char *const bad[] = {
+        "",
+        "\n",
+        "hello\n",
+        "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\n",
+        "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAB=\n",
+        "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\nmore\n",
+        "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         put_file("identity", bad[i], 0600);
         assert_int_equal(os_identity_read(scratch, seed, why, sizeof why), BW_ERR_MALFORMED);
@@ -179,7 +184,8 @@ static void full_disk_is_told_and_leaves_nothing(void **state)
     snprintf(big, sizeof big, "%s/big", dir);
     int fd = open(big, O_WRONLY | O_CREAT, 0600);
     static char block[4096];
-    while (write(fd, block, sizeof block) > 0) {}
+    while (write(fd, block, sizeof block) > 0) {
+    }
     close(fd);
     int before = entries(dir);
     seed[0] = 2;
@@ -203,7 +209,8 @@ static void full_disk_is_told_and_leaves_nothing(void **state)
     unlink(big);
     snprintf(big, sizeof big, "%s/big", dir);
     fd = open(big, O_WRONLY | O_CREAT, 0600);
-    while (write(fd, block, sizeof block) > 0) {}
+    while (write(fd, block, sizeof block) > 0) {
+    }
     close(fd);
     assert_int_equal(os_state_open(dir, &s, why, sizeof why), BW_ERR_SYS);
     assert_non_null(strstr(why, "full"));

@@ -103,7 +103,8 @@ static void iteration_and_transactions(void **state)
     os_store_close(s);
 }
 
-// A child counts up and says each number once it is reserved; killed in the middle, the file must hold at least that number.
+// A child counts up and says each number once it is reserved; killed in the middle, the file must hold at least that
+// number.
 static void what_was_said_survives_sigkill(void **state)
 {
     (void)state;

@@ -10,8 +10,8 @@
 
 #include <cmocka.h>
 
-#include "os/ns.h"
 #include "os/notify.h"
+#include "os/ns.h"
 #include "os/sysctl.h"
 #include "os/why.h"
 #include "unit/os/scratch.h"
@@ -25,7 +25,8 @@ static int enter(void **state)
 {
     outside = os_ns_net_id();
     if (scratch_make(state)) return -1;
-    have_space = space_network() && space_run("ip link add n1 type veth peer name p1 && ip link set n1 up && ip link set p1 up");
+    have_space =
+        space_network() && space_run("ip link add n1 type veth peer name p1 && ip link set n1 up && ip link set p1 up");
     return 0;
 }
 
@@ -117,7 +118,8 @@ static void leftovers_of_a_killed_run(void **state)
     if (child == 0) {
         struct os_store *db;
         struct os_sysctl *s;
-        if (os_store_open(scratch, &db, NULL, 0) || os_sysctl_open(db, &s) || os_sysctl_forwarding(s, "n1", NULL, 0)) _exit(1);
+        if (os_store_open(scratch, &db, NULL, 0) || os_sysctl_open(db, &s) || os_sysctl_forwarding(s, "n1", NULL, 0))
+            _exit(1);
         if (os_sysctl_set(s, "net/ipv4/tcp_sack", "0", NULL, 0)) _exit(1);
         if (write(p[1], "x", 1) != 1) _exit(1);
         pause();
@@ -204,9 +206,9 @@ static void systemd_is_told(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(values_are_put_back),       cmocka_unit_test(interface_with_a_dot_and_one_that_goes),
+        cmocka_unit_test(values_are_put_back),         cmocka_unit_test(interface_with_a_dot_and_one_that_goes),
         cmocka_unit_test(bad_names_and_no_permission), cmocka_unit_test(leftovers_of_a_killed_run),
-        cmocka_unit_test(namespaces_are_told_apart), cmocka_unit_test(systemd_is_told),
+        cmocka_unit_test(namespaces_are_told_apart),   cmocka_unit_test(systemd_is_told),
     };
     return cmocka_run_group_tests(tests, enter, scratch_remove);
 }

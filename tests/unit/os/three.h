@@ -65,12 +65,14 @@ static inline bool three_make(bool *made)
     return space_write("/proc/sys/net/ipv6/conf/default/accept_dad", "0") &&
            space_run("ip netns add r && ip netns add s && ip link add c0 type veth peer name r0 netns r"
                      " && ip -n r link add r1 type veth peer name s0 netns s") &&
-           three_run("r", "echo 1 > /proc/sys/net/ipv4/ip_forward && echo 1 > /proc/sys/net/ipv6/conf/all/forwarding"
-                          " && ip link set lo up && ip addr add 10.0.1.1/24 dev r0 && ip addr add fd01::1/64 dev r0 nodad"
-                          " && ip addr add 10.0.2.1/24 dev r1 && ip addr add fd02::1/64 dev r1 nodad"
-                          " && ip link set r0 up && ip link set r1 up") &&
-           three_run("s", "ip link set lo up && ip addr add 10.0.2.2/24 dev s0 && ip addr add fd02::2/64 dev s0 nodad"
-                          " && ip link set s0 up && ip route add default via 10.0.2.1 && ip route add default via fd02::1") &&
+           three_run("r",
+                     "echo 1 > /proc/sys/net/ipv4/ip_forward && echo 1 > /proc/sys/net/ipv6/conf/all/forwarding"
+                     " && ip link set lo up && ip addr add 10.0.1.1/24 dev r0 && ip addr add fd01::1/64 dev r0 nodad"
+                     " && ip addr add 10.0.2.1/24 dev r1 && ip addr add fd02::1/64 dev r1 nodad"
+                     " && ip link set r0 up && ip link set r1 up") &&
+           three_run(
+               "s", "ip link set lo up && ip addr add 10.0.2.2/24 dev s0 && ip addr add fd02::2/64 dev s0 nodad"
+                    " && ip link set s0 up && ip route add default via 10.0.2.1 && ip route add default via fd02::1") &&
            space_run("ip addr add 10.0.1.2/24 dev c0 && ip addr add fd01::2/64 dev c0 nodad && ip link set c0 up"
                      " && ip route add default via 10.0.1.1 && ip route add default via fd01::1");
 }
