@@ -359,9 +359,15 @@ class Lab:
             failed = []
 
             def one(a, others):
-                for b in others:
-                    if not self.reaches(a, self.address(b)):
-                        failed.append((a, b))
+                if not others:
+                    return
+                try:
+                    names = {self.address(b): b for b in others}
+                    each = "(ping -n -q -c1 -W1 $a >/dev/null 2>&1 || echo $a) &"
+                    out = self.run(a, "sh", "-c", f"for a in {' '.join(names)}; do {each} done; wait").stdout
+                    failed.extend((a, names[x]) for x in out.split())
+                except Exception:  # a thread's own troubles are no answers
+                    failed.extend((a, b) for b in others)
 
             threads = [threading.Thread(target=one, args=(a, [y for x, y in left if x == a])) for a in nodes]
             for t in threads:
@@ -381,8 +387,9 @@ class Lab:
             raise Failure(f"{node} fetching {url}: {f.error}")
         return f
 
-    def fetching(self, node, url, timeout=60):
-        return Fetch(self, node, url, timeout)
+    def fetching(self, node, url, timeout=60, rate=None):
+        """rate: as curl's --limit-rate takes it, in bytes a second ("5M")."""
+        return Fetch(self, node, url, timeout, rate)
 
     def online(self, node, url=WEB + "/", timeout=2):
         """True if the node gets this page now."""
@@ -439,11 +446,12 @@ class Job:
 class Fetch(threading.Thread):
     """A transfer by curl, hashed as it arrives: .size, .sha256, .seconds, .rate (bit/s), .error (None when all went well)."""
 
-    def __init__(self, lab, node, url, timeout):
+    def __init__(self, lab, node, url, timeout, rate=None):
         super().__init__(daemon=True)
         self.size, self.error, self.sha256, self.seconds = 0, None, None, 0.0
         self.begin = time.monotonic()
-        self.job = lab.job(node, "curl", "-sSf", "--connect-timeout", 10, "-m", timeout, url, stdout=subprocess.PIPE,
+        self.job = lab.job(node, "curl", "-sSf", "--connect-timeout", 10, "-m", timeout,
+                           *(["--limit-rate", rate] if rate else []), url, stdout=subprocess.PIPE,
                            stderr=subprocess.PIPE)
         self.start()
 
