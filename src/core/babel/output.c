@@ -276,6 +276,7 @@ static void write_items(struct babel *b, struct iface *ifc, struct packet *p)
 {
     unsigned k = 0;
     while (k < ifc->item_count && write_item(b, ifc, p, &ifc->items[k])) k++;
+    if (!k) return;
     ifc->item_count -= k;
     memmove(ifc->items, ifc->items + k, ifc->item_count * sizeof *ifc->items);
 }
