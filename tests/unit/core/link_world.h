@@ -58,6 +58,7 @@ struct world {
     int only_sender;        // -1: all
     void (*tap)(struct world *w, struct w_packet *p); // sees every packet before it is queued; may change `to` to -1
     struct w_packet last_initiation, kept;
+    uint8_t last_cookie[WG_COOKIE_LEN]; // whoever it was for
     // memory that fails: countdown of allocations, 0: never
     unsigned fail_after;
     char keylog[8192];
@@ -112,6 +113,7 @@ static inline void w_send(void *ctx, const struct bw_endpoint *to, uint32_t ifin
     uint32_t segment = ll ? to->scope : 1;
     if (ll && ifindex) assert_int_equal(ifindex, to->scope);
     if (n == WG_INITIATION_LEN) me->initiations++;
+    if (n == WG_COOKIE_LEN) memcpy(w->last_cookie, data, n);
     int id = to->addr.b[15];
     if (id >= W_NODES || !w->node[id].ls || w->cut[segment]) return;
     if (!ll && to->addr.b[13] != w->node[id].variant) return; // nobody lives there any more

@@ -51,6 +51,46 @@ static void test_keylog(void **state)
     w_free(w);
 }
 
+static int hushed; // whose initiations are lost
+
+static void hush(struct world *w, struct w_packet *p)
+{
+    if (p->n == WG_INITIATION_LEN && p->from.addr.b[15] == hushed) p->to = -1;
+    (void)w;
+}
+
+// The initiator can't renew, for whatever reason: the responder does it before the keys run out.
+static void test_late_renewal(void **state)
+{
+    (void)state;
+    struct world *w = joined(30);
+    hushed = w->node[0].initiations ? 0 : 1;
+    w->tap = hush;
+    w->every = 100 * BW_MS;
+    w->next_traffic = w->now;
+    w_run(w, 300 * BW_S);
+    assert_int_equal(w->node[!hushed].initiations, 2);
+    assert_int_equal(w->node[0].downs[0] + w->node[1].downs[0], 0);
+    assert_int_equal(w->node[0].unopened + w->node[1].unopened, 0);
+    w_free(w);
+}
+
+// However often a handshake is asked for, there is one initiation in 5 s.
+static void test_initiation_rate(void **state)
+{
+    (void)state;
+    struct world *w = joined(31);
+    unsigned before = w->node[0].initiations + w->node[1].initiations;
+    for (int i = 0; i < 200; i++) { // restarts without end, or somebody playing them
+        assert_int_equal(w_discovered(w, 0, 1, 1), 0);
+        assert_int_equal(w_discovered(w, 1, 0, 1), 0);
+        w_run(w, 100 * BW_MS);
+    }
+    assert_in_range(w->node[0].initiations + w->node[1].initiations - before, 3, 8);
+    assert_true(w_up(w, 0, 0) && w_up(w, 1, 0));
+    w_free(w);
+}
+
 // Ten minutes of traffic: keys are renewed every two minutes and not one packet is lost to it.
 static void test_renewal(void **state)
 {
@@ -477,6 +517,7 @@ int main(void)
     if (bw_crypto_init()) return 1;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_handshake), cmocka_unit_test(test_keylog), cmocka_unit_test(test_renewal),
+        cmocka_unit_test(test_late_renewal), cmocka_unit_test(test_initiation_rate),
         cmocka_unit_test(test_one_way), cmocka_unit_test(test_idle), cmocka_unit_test(test_loss_and_reordering),
         cmocka_unit_test(test_crossing), cmocka_unit_test(test_roaming), cmocka_unit_test(test_bound_to_interface),
         cmocka_unit_test(test_restart), cmocka_unit_test(test_clock_set_back), cmocka_unit_test(test_two_links),

@@ -3,6 +3,7 @@
 #include "unit/core/link_world.h"
 
 #include "core/noise/cookie.h"
+#include "core/noise/limit.h"
 #include "core/noise/noise.h"
 #include "core/noise/stamp.h"
 
@@ -253,16 +254,71 @@ static void test_flood_with_cookie(void **state)
     uint8_t junk[WG_INITIATION_LEN] = {WG_INITIATION};
     noise_protocol_wireguard(&noise);
     mac_keys_init(&s.keys, &noise, w->node[0].me.link_pk);
-    // The attacker's cookie, made with the same code: it has to come by way of a real reply.
-    w->node[1].ls = NULL;
+    struct wg_cookie c;
     for (int i = 0; i < 200; i++) {
         mac_write(&s, junk, sizeof junk, w->now);
         inject(w, 0, 1, w_ll(2, 1), junk, sizeof junk);
         w->now += BW_MS;
     }
     assert_true(w_drops(w, 0, LINK_DROP_COOKIE) > 190);
-    assert_int_equal(w_drops(w, 0, LINK_DROP_RATE), 0);
-    assert_true(w_drops(w, 0, LINK_DROP_AUTH) <= 6);
+    assert_int_equal(wg_cookie_decode(w->last_cookie, WG_COOKIE_LEN, &c), 0);
+    assert_int_equal(mac_take_cookie(&s, c.nonce, c.enc_cookie, w->now), 0);
+    uint64_t cookies = w_drops(w, 0, LINK_DROP_COOKIE), auth = w_drops(w, 0, LINK_DROP_AUTH);
+    for (int i = 0; i < 1000; i++) { // 1 s
+        mac_write(&s, junk, sizeof junk, w->now);
+        inject(w, 0, 1, w_ll(2, 1), junk, sizeof junk);
+        w->now += BW_MS;
+    }
+    assert_int_equal(w_drops(w, 0, LINK_DROP_COOKIE), cookies);
+    assert_in_range(w_drops(w, 0, LINK_DROP_AUTH) - auth, SOURCE_PER_S, SOURCE_PER_S + SOURCE_BURST);
+    assert_int_equal(w_drops(w, 0, LINK_DROP_RATE), 1000 - (w_drops(w, 0, LINK_DROP_AUTH) - auth));
+    inject(w, 0, 1, w_ll(3, 1), junk, sizeof junk); // the cookie is no good for anybody else
+    assert_int_equal(w_drops(w, 0, LINK_DROP_COOKIE), cookies + 1);
+    w_free(w);
+}
+
+// A stranger that turns out to have a beacon is a discovered neighbour and no longer counted as half-open.
+static void test_half_open_then_beacon(void **state)
+{
+    (void)state;
+    struct world *w = w_new(12, 1);
+    struct identity id;
+    struct linkset_stats s;
+    uint8_t m[WG_INITIATION_LEN];
+    identity_draw(&id, &w->rng);
+    stranger(w, 0, &id, 1000, m);
+    inject(w, 0, 1, w_ll(2, 1), m, sizeof m);
+    linkset_stats(w->node[0].ls, &s);
+    assert_int_equal(s.half_open, 1);
+    struct bw_endpoint at = w_ll(2, 1);
+    assert_int_equal(linkset_discovered(w->node[0].ls, id.link_pk, 1, &at, true, w->now), 0);
+    linkset_stats(w->node[0].ls, &s);
+    assert_int_equal(s.half_open, 0);
+    w_run(w, 30 * BW_S);
+    assert_int_equal(w_links(w, 0), 1);
+    assert_int_equal(w_info(w, 0, 0).source, LINK_DISCOVERED);
+    w_free(w);
+}
+
+static void response_from_elsewhere(struct world *w, struct w_packet *p)
+{
+    (void)w;
+    if (p->n != WG_RESPONSE_LEN) return;
+    p->ifindex = 2; // an attacker carries it to another wire
+    p->from = w_ll(3, 2);
+}
+
+static void test_moved_response(void **state)
+{
+    (void)state;
+    struct world *w = w_new(13, 2);
+    w->tap = response_from_elsewhere;
+    assert_int_equal(w_discovered(w, 0, 1, 1), 0);
+    w_run(w, 2 * BW_S);
+    assert_true(w_up(w, 0, 0)); // it is authentic
+    assert_int_equal(w_drops(w, 0, LINK_DROP_ROAM), 1);
+    struct bw_endpoint want = w_ll(1, 1), is = w_info(w, 0, 0).endpoint;
+    assert_true(bw_endpoint_eq(&want, &is)); // but moves nothing
     w_free(w);
 }
 
@@ -338,6 +394,7 @@ int main(void)
         cmocka_unit_test(test_malformed), cmocka_unit_test(test_forged), cmocka_unit_test(test_replays),
         cmocka_unit_test(test_data_replay), cmocka_unit_test(test_own_key), cmocka_unit_test(test_half_open), cmocka_unit_test(test_eager),
         cmocka_unit_test(test_flood), cmocka_unit_test(test_flood_with_cookie), cmocka_unit_test(test_full),
+        cmocka_unit_test(test_half_open_then_beacon), cmocka_unit_test(test_moved_response),
         cmocka_unit_test(test_out_of_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

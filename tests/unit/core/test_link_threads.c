@@ -110,6 +110,16 @@ static void test_limits(void **state)
     assert_int_equal(keypair_seal(x, 0, buf, 5, 1420, t + WG_REJECT_AFTER_TIME), BW_ERR_AGAIN);
     assert_true(s->want_handshake);
     s->want_handshake = false;
+    n = keypair_seal(x, 0, buf, 5, 1420, t); // what the initiator receives late makes it renew; the responder it does not
+    assert_true(keypair_open(y, 0, buf, (size_t)n, t + 164 * BW_S) >= 0 && !s->want_handshake);
+    y->confirmed = true;
+    for (bw_time late = 164; late <= 165; late++) {
+        n = keypair_seal(y, 0, buf, 5, 1420, t + late * BW_S);
+        assert_false(s->want_handshake);
+        assert_true(keypair_open(x, 0, buf, (size_t)n, t + late * BW_S) >= 0);
+        assert_int_equal(s->want_handshake, late == 165);
+    }
+    s->want_handshake = false;
     x->tx_counter = WG_REKEY_AFTER_MESSAGES;
     assert_true(keypair_seal(x, 0, buf, 5, 1420, t) > 0 && s->want_handshake);
     x->tx_counter = WG_REJECT_AFTER_MESSAGES - 1;
