@@ -54,7 +54,8 @@ static bool endpoint_equal(const struct config_endpoint *a, const struct config_
 
 static bool discover_equal(const struct config_discover *a, const struct config_discover *b)
 {
-    if (a->mode != b->mode || a->count != b->count || a->policy != b->policy || a->has_secret != b->has_secret) return false;
+    if (a->mode != b->mode || a->count != b->count || a->policy != b->policy || a->has_secret != b->has_secret)
+        return false;
     if (a->has_secret && memcmp(a->secret, b->secret, sizeof a->secret)) return false;
     for (uint32_t i = 0; i < a->count; i++) {
         if (strcmp(a->interfaces[i], b->interfaces[i])) return false;
@@ -87,12 +88,14 @@ static bool firewall_equal(const struct config_firewall *a, const struct config_
 
 static bool routing_equal(const struct config_routing *a, const struct config_routing *b)
 {
-    if (a->transit != b->transit || a->export_count != b->export_count || a->import_count != b->import_count) return false;
+    if (a->transit != b->transit || a->export_count != b->export_count || a->import_count != b->import_count)
+        return false;
     for (uint32_t i = 0; i < a->export_count; i++) {
         if (!bw_prefix_eq(&a->exports[i], &b->exports[i])) return false;
     }
     for (uint32_t i = 0; i < a->import_count; i++) {
-        if (a->imports[i].deny != b->imports[i].deny || !bw_prefix_eq(&a->imports[i].prefix, &b->imports[i].prefix)) return false;
+        if (a->imports[i].deny != b->imports[i].deny || !bw_prefix_eq(&a->imports[i].prefix, &b->imports[i].prefix))
+            return false;
     }
     return true;
 }
@@ -100,7 +103,8 @@ static bool routing_equal(const struct config_routing *a, const struct config_ro
 bool config_peer_equal(const struct config_peer *a, const struct config_peer *b)
 {
     if (strcmp(a->name, b->name) || memcmp(a->key, b->key, 32) || a->internet != b->internet) return false;
-    if (a->has_endpoint != b->has_endpoint || a->has_psk != b->has_psk || strcmp(a->psk_file, b->psk_file)) return false;
+    if (a->has_endpoint != b->has_endpoint || a->has_psk != b->has_psk || strcmp(a->psk_file, b->psk_file))
+        return false;
     if (a->has_endpoint && !endpoint_equal(&a->endpoint, &b->endpoint)) return false;
     return !a->has_psk || !memcmp(a->psk, b->psk, 32);
 }

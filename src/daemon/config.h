@@ -1,7 +1,8 @@
-// The configuration (INTERFACES, "Configuration"): an INI file, laid over the defaults, with --set SECTION.KEY=VALUE on top.
-// Reading is all or nothing: every mistake is collected with its file and line, and if there is one nothing is handed out.
-// No file at all is a working node. Secrets that the file names (psk-file, secret-file) are read along with it.
-// A struct config is owned by the caller, holds no locks, and is compared section by section to apply a changed file.
+// The configuration (INTERFACES, "Configuration"): an INI file, laid over the defaults, with --set SECTION.KEY=VALUE on
+// top. Reading is all or nothing: every mistake is collected with its file and line, and if there is one nothing is
+// handed out. No file at all is a working node. Secrets that the file names (psk-file, secret-file) are read along with
+// it. A struct config is owned by the caller, holds no locks, and is compared section by section to apply a changed
+// file.
 #ifndef DAEMON_CONFIG_H
 #define DAEMON_CONFIG_H
 
@@ -148,10 +149,12 @@ void config_report_print(const struct config_report *r, FILE *to);
 // ---- reading ----
 void config_defaults(struct config *c);
 // path NULL: the default path, which may be missing; a path that is given must exist. sets: "SECTION.KEY=VALUE" each.
-// 0: *out is complete (release with config_free). BW_ERR_MALFORMED: *out is untouched and *rep says everything that is wrong.
-// *rep is always initialised: release it with config_report_free.
-int config_load(const char *path, char *const *sets, size_t set_count, struct config *out, struct config_report *rep) BW_NODISCARD;
-// The same on text in memory; `path` only names it in messages. No secret file is read: has_psk and has_secret stay false.
+// 0: *out is complete (release with config_free). BW_ERR_MALFORMED: *out is untouched and *rep says everything that is
+// wrong. *rep is always initialised: release it with config_report_free.
+int config_load(const char *path, char *const *sets, size_t set_count, struct config *out,
+                struct config_report *rep) BW_NODISCARD;
+// The same on text in memory; `path` only names it in messages. No secret file is read: has_psk and has_secret stay
+// false.
 int config_parse(const char *text, size_t n, const char *path, char *const *sets, size_t set_count, struct config *out,
                  struct config_report *rep) BW_NODISCARD;
 void config_free(struct config *c); // wipes secrets
@@ -160,14 +163,16 @@ void config_free(struct config *c); // wipes secrets
 // "host:5", "1.2.3.4:5", "[2001:db8::1]:5", "[fe80::1%eth0]:5"; the port is needed.
 int config_endpoint_parse(const char *s, struct config_endpoint *out) BW_NODISCARD;
 int config_rate_parse(const char *s, uint64_t *bps) BW_NODISCARD; // "none" (0), "20mbit", "1.5gbit", "64000" in bit/s
-int config_psk_read(const char *path, uint8_t psk[32], char *why, size_t why_size) BW_NODISCARD; // base64 key in a private file
+int config_psk_read(const char *path, uint8_t psk[32], char *why,
+                    size_t why_size) BW_NODISCARD; // base64 key in a private file
 
 // ---- comparing, for reload ----
 enum config_section {
     CONFIG_NODE = 1, CONFIG_LISTEN = 2, CONFIG_DISCOVER = 4, CONFIG_TUN = 8, CONFIG_INTERNET = 16, CONFIG_FIREWALL = 32,
     CONFIG_ROUTING = 64, CONFIG_API = 128, CONFIG_LOG = 256, CONFIG_PEER = 512
 };
-unsigned config_diff(const struct config *a, const struct config *b); // sections that differ in meaning, or'ed; 0: equal
+unsigned config_diff(const struct config *a,
+                     const struct config *b); // sections that differ in meaning, or'ed; 0: equal
 bool config_peer_equal(const struct config_peer *a, const struct config_peer *b);
 const struct config_peer *config_peer_find(const struct config *c, const uint8_t key[32]); // NULL: not there
 
@@ -176,12 +181,13 @@ const struct config_peer *config_peer_find(const struct config *c, const uint8_t
 bool config_key_at(size_t i, const char **section, const char **key);
 
 // ---- writing, for --save ----
-// Appends [peer NAME], or replaces the section that has this key, keeping the rest of the file byte for byte; the file is made
-// if it is missing (0600), and swapped in whole. NULL name: the old section's, or one made from the key.
-// NULL endpoint or psk_file: the line is left out. Fails without a trace: BW_ERR_SYS (errno), BW_ERR_RANGE (a value that cannot
-// stand in the file), BW_ERR_EXISTS (another peer has the name).
-int config_save_peer(const char *path, const char *name, const uint8_t key[32], const char *endpoint, const char *psk_file,
-                     bool internet) BW_NODISCARD;
-int config_save_remove_peer(const char *path, const uint8_t key[32]) BW_NODISCARD; // BW_ERR_NOTFOUND: no section has the key
+// Appends [peer NAME], or replaces the section that has this key, keeping the rest of the file byte for byte; the file
+// is made if it is missing (0600), and swapped in whole. NULL name: the old section's, or one made from the key. NULL
+// endpoint or psk_file: the line is left out. Fails without a trace: BW_ERR_SYS (errno), BW_ERR_RANGE (a value that
+// cannot stand in the file), BW_ERR_EXISTS (another peer has the name).
+int config_save_peer(const char *path, const char *name, const uint8_t key[32], const char *endpoint,
+                     const char *psk_file, bool internet) BW_NODISCARD;
+int config_save_remove_peer(const char *path,
+                            const uint8_t key[32]) BW_NODISCARD; // BW_ERR_NOTFOUND: no section has the key
 
 #endif

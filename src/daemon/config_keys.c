@@ -67,7 +67,8 @@ KEY(tun_mtu)
 {
     (void)peer;
     unsigned long v = 0;
-    if (strcmp(s, "auto") && value_number(s, 1280, 1420, &v, why)) return SAY("neither auto nor a number from 1280 to 1420");
+    if (strcmp(s, "auto") && value_number(s, 1280, 1420, &v, why))
+        return SAY("neither auto nor a number from 1280 to 1420");
     c->tun.mtu = (uint16_t)v;
     return 0;
 }
@@ -79,7 +80,8 @@ KEY(internet_share)
     int i = choice(s, names, 2);
     c->internet.share_interface[0] = 0;
     if (!strcmp(s, "yes")) i = CONFIG_SHARE_AUTO;
-    if (i < 0 && value_interface(s, c->internet.share_interface, why)) return SAY("neither no, auto nor the name of an interface");
+    if (i < 0 && value_interface(s, c->internet.share_interface, why))
+        return SAY("neither no, auto nor the name of an interface");
     c->internet.share = i < 0 ? CONFIG_SHARE_INTERFACE : (enum config_share)i;
     return 0;
 }
@@ -90,7 +92,8 @@ KEY(internet_use)
     static const char *const names[] = {"auto", "always", "none"};
     int i = choice(s, names, 3);
     struct bw_addr a = {{0}};
-    if (i < 0 && (bw_addr_parse(s, &a) || !bw_addr_is_mesh(&a))) return SAY("neither auto, always, none nor a mesh address (fc...)");
+    if (i < 0 && (bw_addr_parse(s, &a) || !bw_addr_is_mesh(&a)))
+        return SAY("neither auto, always, none nor a mesh address (fc...)");
     c->internet.use = i < 0 ? CONFIG_USE_ADDRESS : (enum config_use)i;
     c->internet.use_address = a;
     return 0;

@@ -1,5 +1,5 @@
-// Reads configuration text: lines, sections and duplicates here, `key = value` and comments by inih, values by the table in
-// config_keys.c. Works on a copy that is handed out only if there was no mistake at all.
+// Reads configuration text: lines, sections and duplicates here, `key = value` and comments by inih, values by the
+// table in config_keys.c. Works on a copy that is handed out only if there was no mistake at all.
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -224,7 +224,8 @@ static void override(struct reader *r, const char *set)
     const char *eq = strchr(set, '=');
     const char *dot = eq ? memrchr(set, '.', (size_t)(eq - set)) : NULL;
     snprintf(where, sizeof where, "--set %.*s", (int)(eq ? eq - set : (long)strlen(set)), set);
-    if (!dot || dot == set || dot + 1 == eq || (size_t)(dot - set) >= sizeof section || (size_t)(eq - dot) > sizeof key) {
+    if (!dot || dot == set || dot + 1 == eq || (size_t)(dot - set) >= sizeof section ||
+        (size_t)(eq - dot) > sizeof key) {
         report_add(r->rep, 0, where, "write --set SECTION.KEY=VALUE");
         return;
     }
@@ -255,12 +256,15 @@ static void check_peers(struct reader *r)
         struct config_peer *p = &r->c.peers[i];
         if (!memcmp(p->key, zero, 32)) {
             bool tried = r->peer_seen[i].line[config_key_find("peer", "key") - config_keys];
-            if (!tried) report_add(r->rep, p->line, p->line ? NULL : "--set", "[peer %s] has no key (key = ..., as `byway key show` prints there)", p->name);
+            if (!tried)
+                report_add(r->rep, p->line, p->line ? NULL : "--set",
+                           "[peer %s] has no key (key = ..., as `byway key show` prints there)", p->name);
             continue;
         }
         for (size_t j = 0; j < i; j++) {
             if (memcmp(p->key, r->c.peers[j].key, 32)) continue;
-            report_add(r->rep, peer_line(r, i, "key"), p->line ? NULL : "--set", "[peer %s] has the same key as [peer %s]", p->name, r->c.peers[j].name);
+            report_add(r->rep, peer_line(r, i, "key"), p->line ? NULL : "--set",
+                       "[peer %s] has the same key as [peer %s]", p->name, r->c.peers[j].name);
             break;
         }
     }
@@ -282,7 +286,8 @@ static void read_secrets(struct reader *r)
     if (d->secret_file[0]) {
         int line = line_of(r, "discover", "secret-file");
         d->has_secret = !secret_read_network(r->c.path, d->secret_file, d->secret, why);
-        if (!d->has_secret) report_add(r->rep, line, line ? NULL : "--set discover.secret-file", "secret-file: %s", why);
+        if (!d->has_secret)
+            report_add(r->rep, line, line ? NULL : "--set discover.secret-file", "secret-file: %s", why);
     }
     for (size_t i = 0; i < r->c.peer_count; i++) {
         struct config_peer *p = &r->c.peers[i];
@@ -361,7 +366,8 @@ int config_load(const char *path, char *const *sets, size_t set_count, struct co
     size_t n = 0;
     char *text = slurp(name, &n);
     if (!text && (path || (errno != ENOENT && errno != ENOTDIR))) {
-        if (errno == ENOENT) report_add(rep, 0, NULL, "there is no such file (leave --config out to run with the defaults)");
+        if (errno == ENOENT)
+            report_add(rep, 0, NULL, "there is no such file (leave --config out to run with the defaults)");
         else report_add(rep, 0, NULL, "cannot be read: %s", strerror(errno));
         return BW_ERR_MALFORMED;
     }

@@ -1,4 +1,5 @@
-// Writes a [peer NAME] section into the file by hand's rules: what the owner wrote stays byte for byte, comments included.
+// Writes a [peer NAME] section into the file by hand's rules: what the owner wrote stays byte for byte, comments
+// included.
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -18,8 +19,8 @@ struct text {
     mode_t mode;
 };
 
-// The lines of a section [peer ...] that has the key: from its header to before the blank lines and comments that lead up to
-// the next header.
+// The lines of a section [peer ...] that has the key: from its header to before the blank lines and comments that lead
+// up to the next header.
 struct span {
     size_t from, to;
     char name[CONFIG_NAME];
@@ -165,8 +166,8 @@ static bool fits_a_line(const char *s, size_t max)
     return strlen(s) < max;
 }
 
-static int section_text(char *out, size_t size, const char *name, const uint8_t key[32], const char *endpoint, const char *psk_file,
-                        bool internet)
+static int section_text(char *out, size_t size, const char *name, const uint8_t key[32], const char *endpoint,
+                        const char *psk_file, bool internet)
 {
     char k[BW_KEY_TEXT];
     struct config_endpoint e;
@@ -181,7 +182,8 @@ static int section_text(char *out, size_t size, const char *name, const uint8_t 
     return n;
 }
 
-int config_save_peer(const char *path, const char *name, const uint8_t key[32], const char *endpoint, const char *psk_file, bool internet)
+int config_save_peer(const char *path, const char *name, const uint8_t key[32], const char *endpoint,
+                     const char *psk_file, bool internet)
 {
     struct text t;
     if (read_file(path, &t)) return BW_ERR_SYS;
@@ -193,7 +195,8 @@ int config_save_peer(const char *path, const char *name, const uint8_t key[32], 
     memmove(made + 5, made, 9);
     memcpy(made, "peer-", 5);
     const char *use = name && *name ? name : old ? s.name : made;
-    int n = taken ? BW_ERR_EXISTS : section_text(section + 2, sizeof section - 2, use, key, endpoint, psk_file, internet);
+    int n =
+        taken ? BW_ERR_EXISTS : section_text(section + 2, sizeof section - 2, use, key, endpoint, psk_file, internet);
     char *from = section + 2;
     if (n > 0 && !old && t.n) { // a blank line between what was there and the new section
         *--from = '\n';

@@ -186,8 +186,10 @@ static int set_host(const char *s, size_t len, struct config_endpoint *e, char *
     if (e->literal) {
         bool v6 = strchr(bare, ':');
         if (scope && !bw_addr_is_linklocal(&e->addr)) return SAY("only a link-local address takes %%INTERFACE");
-        if (v6 && !scope && bw_addr_is_linklocal(&e->addr)) return SAY("a link-local address needs its interface: [%.60s%%eth0]", bare);
-        if (bw_addr_is_zero(&e->addr) || bw_addr_is_multicast(&e->addr)) return SAY("nobody can be reached at `%.60s`", bare);
+        if (v6 && !scope && bw_addr_is_linklocal(&e->addr))
+            return SAY("a link-local address needs its interface: [%.60s%%eth0]", bare);
+        if (bw_addr_is_zero(&e->addr) || bw_addr_is_multicast(&e->addr))
+            return SAY("nobody can be reached at `%.60s`", bare);
         return 0;
     }
     e->addr = (struct bw_addr){{0}};
@@ -269,7 +271,8 @@ static int rule(const char *s, struct config_rule *r, char *why)
     static const struct {
         const char *name;
         enum config_allow what;
-    } kinds[] = {{"all", CONFIG_ALLOW_ALL}, {"icmp", CONFIG_ALLOW_ICMP}, {"tcp", CONFIG_ALLOW_TCP}, {"udp", CONFIG_ALLOW_UDP}};
+    } kinds[] = {
+        {"all", CONFIG_ALLOW_ALL}, {"icmp", CONFIG_ALLOW_ICMP}, {"tcp", CONFIG_ALLOW_TCP}, {"udp", CONFIG_ALLOW_UDP}};
     size_t n = strcspn(s, "/:");
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
         if (strlen(kinds[i].name) != n || strncmp(s, kinds[i].name, n)) continue;
@@ -300,7 +303,8 @@ static int prefix(const char *s, struct bw_prefix *out, char *why)
 {
     struct bw_addr a;
     if (!bw_prefix_parse(s, out)) return 0;
-    if (!bw_addr_parse(s, &a)) return SAY("`%.60s` has no length (write e.g. %.60s/%d)", s, s, strchr(s, ':') ? 128 : 32);
+    if (!bw_addr_parse(s, &a))
+        return SAY("`%.60s` has no length (write e.g. %.60s/%d)", s, s, strchr(s, ':') ? 128 : 32);
     char host[BW_ADDR_TEXT], text[BW_PREFIX_TEXT];
     const char *slash = strchr(s, '/');
     unsigned long len;
@@ -319,9 +323,11 @@ static int exportable(const struct bw_prefix *p, const char *s, char *why)
 {
     static const struct bw_prefix mesh = {{{0xfc}}, 8}, loop6 = {{{[15] = 1}}, 128};
     static const struct bw_prefix loop4 = {{{[10] = 0xff, [11] = 0xff, [12] = 127}}, 104};
-    if (p->len == 0 || (bw_prefix_is_v4(p) && p->len == 96)) return SAY("a default route is not exported (to share Internet: [internet] share = auto)");
+    if (p->len == 0 || (bw_prefix_is_v4(p) && p->len == 96))
+        return SAY("a default route is not exported (to share Internet: [internet] share = auto)");
     if (bw_prefix_overlaps(p, &mesh)) return SAY("`%.60s` overlaps the mesh's own addresses", s);
-    if (bw_prefix_has(&loop4, &p->addr) || bw_prefix_has(&loop6, &p->addr) || bw_addr_is_linklocal(&p->addr) || bw_addr_is_multicast(&p->addr))
+    if (bw_prefix_has(&loop4, &p->addr) || bw_prefix_has(&loop6, &p->addr) || bw_addr_is_linklocal(&p->addr) ||
+        bw_addr_is_multicast(&p->addr))
         return SAY("`%.60s` means nothing beyond this machine", s);
     return 0;
 }
@@ -367,7 +373,8 @@ int value_key(const char *s, uint8_t out[32], char *why)
 {
     static const uint8_t zero[32];
     uint8_t key[32];
-    if (bw_base64_decode(s, key, 32)) return SAY("not a public key (44 characters of base64, as `byway key show` prints)");
+    if (bw_base64_decode(s, key, 32))
+        return SAY("not a public key (44 characters of base64, as `byway key show` prints)");
     if (!memcmp(key, zero, 32)) return SAY("the key of all zeros is nobody's");
     memcpy(out, key, 32);
     return 0;

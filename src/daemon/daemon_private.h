@@ -85,7 +85,7 @@ struct daemon {
     struct os_dnsfwd *dns;
     struct bw_addr dns_at;
     bool any_listening; // the mesh API answers at fc00::e
-    bool setup_dirty, in_node, stopping, ready_told, failed;
+    bool setup_dirty, routes_lost, stopping, ready_told, failed;
     struct bw_prefix local[DAEMON_PREFIXES];
     unsigned local_count;
     char uplink4[16], uplink6[16]; // interfaces of the default routes outside the TUN, "" if none

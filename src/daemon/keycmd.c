@@ -25,7 +25,8 @@ int keycmd_show(const char *state_dir, struct keycmd_identity *out, char *why, s
     }
     int err = os_identity_read(state_dir, seed, why, why_size);
     if (err == BW_ERR_NOTFOUND)
-        snprintf(why, why_size, "there is no identity in %s yet (byway key new makes one, and so does byway run)", state_dir);
+        snprintf(why, why_size, "there is no identity in %s yet (byway key new makes one, and so does byway run)",
+                 state_dir);
     if (err) return err;
     err = identity_from_seed(&id, seed);
     bw_wipe(seed, sizeof seed);
@@ -48,12 +49,15 @@ int keycmd_new(const char *state_dir, bool force, struct keycmd_identity *out, c
     os_entropy(seed, sizeof seed);
     bw_rng_seed(&rng, seed);
     bw_wipe(seed, sizeof seed);
-    int err = os_state_open(state_dir, &state, why, why_size); // held: a running node's identity is not changed under it
+    int err =
+        os_state_open(state_dir, &state, why, why_size); // held: a running node's identity is not changed under it
     if (err) return err;
     identity_draw(&id, &rng);
     err = os_identity_write(state_dir, id.seed, force, why, why_size);
     if (err == BW_ERR_EXISTS)
-        snprintf(why, why_size, "there is an identity in %s already (--force replaces it: the old address is then gone for good)", state_dir);
+        snprintf(why, why_size,
+                 "there is an identity in %s already (--force replaces it: the old address is then gone for good)",
+                 state_dir);
     if (!err) tell(&id, out);
     identity_wipe(&id);
     bw_wipe(&rng, sizeof rng);

@@ -24,7 +24,10 @@ static void on_iface(void *ctx, const struct os_iface *i, bool present)
 static void on_any(void *ctx, const struct os_nl_event *e)
 {
     struct daemon *d = ctx;
-    (void)e;
+    // Ours can be taken away by others (a network manager that restarts); our own doing is harmless to repeat once.
+    if (e->what == OS_NL_RESYNC || (e->gone && e->what == OS_NL_ROUTE && e->route.protocol == OS_NL_PROTO) ||
+        (e->gone && e->what == OS_NL_RULE && e->rule.protocol == OS_NL_PROTO))
+        d->routes_lost = true;
     os_timer_at(d->renet, os_clock_now() + REFRESH_DELAY);
 }
 
@@ -32,6 +35,11 @@ static void on_renet(void *ctx)
 {
     struct daemon *d = ctx;
     net_refresh(d);
+    if (d->routes_lost) {
+        netconf_again(d->netconf);
+        d->setup_dirty = true;
+        d->routes_lost = false;
+    }
     daemon_turn(d);
 }
 

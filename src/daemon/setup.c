@@ -63,17 +63,18 @@ static int apply_share(struct daemon *d, const struct exits_plan *share, const s
 // The exit answers its clients' DNS questions at its inner address.
 static void apply_dns_service(struct daemon *d, const struct exits_plan *share)
 {
-    bool wanted = share->wanted && !bw_addr_is_zero(&share->gateway4);
-    if (wanted && d->dns && bw_addr_eq(&d->dns_at, &share->gateway4)) return;
+    const struct bw_addr *at = bw_addr_is_zero(&share->gateway4) ? &share->gateway6 : &share->gateway4;
+    bool wanted = share->wanted && !bw_addr_is_zero(at);
+    if (wanted && d->dns && bw_addr_eq(&d->dns_at, at)) return;
     os_dnsfwd_close(d->dns);
     d->dns = NULL;
     if (!wanted) return;
-    struct os_dnsfwd_config c = {.listen = {.addr = share->gateway4, .port = 53}, .mark = NETCONF_MARK,
+    struct os_dnsfwd_config c = {.listen = {.addr = *at, .port = 53}, .mark = NETCONF_MARK,
                                  .clients = {share->pool4, share->pool6}, .client_count = share->v6 ? 2 : 1};
     c.upstream_count = d->resolv ? os_resolv_upstreams(d->resolv, c.upstreams, OS_DNSFWD_UPSTREAMS) : 0;
     char why[OS_WHY];
     int err = os_dnsfwd_open(&d->loop, &c, &d->dns, why, sizeof why);
-    d->dns_at = share->gateway4;
+    d->dns_at = *at;
     if (err) bw_log(&d->log, BW_WARN, "clients get no DNS from this exit: %s", why);
 }
 

@@ -3,28 +3,12 @@
 relay's wires can be read."""
 # tests/run: timeout=240
 import os
-import re
-import subprocess
 import sys
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import labkit
-from labkit import WEB, Lab, command, seconds_until, want, wait_until
-
-EXITS = ("n4", "n5")
-
-
-def up():
-    lab = Lab("seven")
-    lab.__enter__()
-    return lab
-
-
-def carrier(lab, client):
-    """The relay that carries client's traffic to its exit, read from the routes; None if they are neighbours."""
-    exit_node = lab.exit_of(client)
-    return [n for n in lab.path(client, lab.address(exit_node))[1:-1] if n not in EXITS]
+from labkit import WEB, Lab, command, want, wait_until
 
 
 @labkit.test
@@ -47,11 +31,10 @@ def a_transfer_outlives_the_relay_that_carries_it():
         # n7 hangs on n4 alone: its exit is a neighbour as long as n4 shares. With n4's sharing off the way leads through relays.
         lab.link("n4", "internet", "cut")
         wait_until(lambda: lab.exit_of("n7") == "n5" and lab.exit_of("n2") == "n5" and lab.online("n7"), 30, "both at exit n5")
-        for a, b in (("n1", "n2"), ("n1", "n3"), ("n2", "n4"), ("n3", "n5"), ("n3", "n6"), ("n4", "n6"), ("n4", "n7")):
-            lab.link(a, b, "rate=60mbit", "delay=2ms")
         wanted = lab.sha256("100M")
-        transfers = [lab.fetching(c, f"{WEB}/100M", 120) for c in ("n7", "n2")]
+        transfers = [lab.fetching(c, f"{WEB}/100M", 120, rate="5M") for c in ("n7", "n2")]
         wait_until(lambda: all(t.size > 10_000_000 for t in transfers), 60, "the first 10 MB of both")
+        # n4 and n3 are the only way for n7 and to n5; what can die is what lies between them.
         relay = next(n for n in lab.path("n7", lab.address("n5"))[1:-1] if n not in ("n4", "n3"))
         lab.kill(relay)
         for t in transfers:
@@ -118,7 +101,7 @@ def nothing_on_the_wires_can_be_read():
             job.stop()
             with open(file, "rb") as f:
                 data = f.read()
-            for word in (MARK.encode(), b"example", b"HTTP/1", b"byway0", b"n7"[:0] or b"www"):
+            for word in (MARK.encode(), b"example", b"HTTP/1", b"www", b"curl"):
                 if word in data:
                     bad.append(f"{word!r} in {os.path.basename(file)}")
             out = command("tshark", "-r", file, "-d", "udp.port==4870,wg", "-T", "fields", "-e", "_ws.col.Protocol", "-e", "wg.type",
@@ -129,9 +112,7 @@ def nothing_on_the_wires_can_be_read():
                 beacon = port == "4870" and dst.startswith("ff12")
                 if not (wg in ("1", "2", "3", "4") or beacon or proto in ("ICMPv6", "ARP", "IPv6 fragment")):
                     bad.append(f"{os.path.basename(file)}: {line}")
-                if proto == "ICMPv6" and not wg and "MLD" not in line and False:
-                    bad.append(line)
-        want(total > 1000, f"only {total} packets were captured")
+        want(total > 500, f"only {total} packets were captured")
         want(not bad, "; ".join(bad[:4]))
         return f"{total} packets on {len(captures)} interfaces"
 

@@ -63,8 +63,7 @@ struct fwd_config {
     struct bw_addr self;              // own mesh address
     struct bw_addr linklocal;         // own fe80:: address
     struct bw_addr icmp4_source;      // source of ICMP errors; zero: 192.0.0.8 (RFC 7600 section 4, RFC 9229 section 3)
-    // Sharing: our own inner addresses as an exit; what clients send to them is punted (FWD_PUNT_GATEWAY). Else: the inner
-    // addresses of our exit's gateway, from which FWD_PUNT_TUNNEL_ECHO must come; zero: from anywhere inside the tunnel.
+    // Our own inner addresses as an exit, zero if we are none: clients' heartbeats to them are punted (FWD_PUNT_GATEWAY).
     struct bw_addr gateway4, gateway6;
     bool sharing;                     // we answer for fc00::e
     bool transit;                     // no: packets from a link leave only to the TUN
@@ -113,7 +112,7 @@ enum fwd_punt_kind {
                         // tell; repeated (once a train) until a snapshot agrees
     FWD_PUNT_CONFIRM,   // first message under a keypair that was not confirmed yet: local_index tells which; repeated (once a
                         // train) until control sets keypair.confirmed
-    FWD_PUNT_GATEWAY,   // sharing: an inner packet of a client to gateway4/6; tunnel peer in inner_src
+    FWD_PUNT_GATEWAY,   // a client's echo request to gateway4/6 with identifier FWD_TUNNEL_ECHO_ID; tunnel peer in inner_src
     FWD_PUNT_TUNNEL_ECHO, // using an exit: an inner ICMP echo reply or unreachable to our inner address whose echo's
                           // identifier is FWD_TUNNEL_ECHO_ID; tunnel peer in inner_src. Not written to the TUN.
 };

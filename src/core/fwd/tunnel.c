@@ -75,11 +75,11 @@ static bool for_control(struct fwd *f, const struct fwd_snapshot *s, const struc
     const struct bw_addr *gateway = v->version == 4 ? &s->gateway4 : &s->gateway6;
     bool known = !bw_addr_is_zero(gateway);
     if (!t->is_exit) {
-        if (!s->sharing || !known || !bw_addr_eq(&v->dst, gateway)) return false;
+        // The rest of what is for the gateway is the kernel's: DNS, and other people's pings.
+        if (!known || !bw_addr_eq(&v->dst, gateway) || !our_echo(v, true)) return false;
         punt_inner(f, FWD_PUNT_GATEWAY, t, v, from);
         return true;
     }
-    if (known && !s->sharing && !bw_addr_eq(&v->src, gateway)) return false;
     if (!our_echo(v, false)) return false;
     punt_inner(f, FWD_PUNT_TUNNEL_ECHO, t, v, from);
     return true;
