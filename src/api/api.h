@@ -1,6 +1,7 @@
-// The node's HTTP face (INTERFACES, "JSON"): a unix socket (everything), loopback TCP (reading), the mesh (four resources for
-// other nodes). libmicrohttpd runs in the caller's libuv loop: every callback is on the control thread, none may block.
-// What the node knows comes through struct api_source, what it is asked to do goes through struct api_actions.
+// The node's HTTP face (INTERFACES, "JSON"): a unix socket (everything), loopback TCP (reading), the mesh (four
+// resources for other nodes). libmicrohttpd runs in the caller's libuv loop: every callback is on the control thread,
+// none may block. What the node knows comes through struct api_source, what it is asked to do goes through struct
+// api_actions.
 #ifndef API_API_H
 #define API_API_H
 
@@ -70,8 +71,9 @@ struct api_actions { // a NULL callback answers 501
 void api_reply_line(struct api_reply *r, json_t *line);
 void api_reply_end(struct api_reply *r); // r is not valid any more
 // Lines, so that command line and daemon mean the same (daemon fills, cli prints). RTT in ms, -1 = no answer:
-//   ping:  {"seq": 1, "rtt_ms": 3.2} ...  then {"done": true, "sent": 4, "received": 4, "key": KEY|null, "session": "none"|STATE}
-//   trace: {"hop": 1, "address": ADDR|null, "name": NAME|null, "rtt_ms": [1.0, ...]} ... then {"done": true, "reached": true,
+//   ping:  {"seq": 1, "rtt_ms": 3.2} ...  then {"done": true, "sent": 4, "received": 4, "key": KEY|null, "session":
+//   "none"|STATE} trace: {"hop": 1, "address": ADDR|null, "name": NAME|null, "rtt_ms": [1.0, ...]} ... then {"done":
+//   true, "reached": true,
 //          "key": KEY|null, "session": "none"|STATE}
 
 // ---- the mesh: other nodes, known by the address that they come from ----
@@ -101,23 +103,26 @@ struct api_options {
 struct api *api_new(const struct api_options *o); // NULL: no memory. No listener yet.
 
 // Listeners. Each returns 0 or an error with a sentence in why ("what is wrong (what to do)").
-// Unix socket, mode 0660, group byway if there is one. A stale socket is replaced; one that answers is BW_ERR_EXISTS. Missing
-// parent folders (the last one) are made 0755.
+// Unix socket, mode 0660, group byway if there is one. A stale socket is replaced; one that answers is BW_ERR_EXISTS.
+// Missing parent folders (the last one) are made 0755.
 int api_listen_unix(struct api *a, const char *path, char *why, size_t why_size) BW_NODISCARD;
 // Loopback or another own address, reading only. Again with another address: moves; with NULL: closes.
 int api_listen_tcp(struct api *a, const struct bw_endpoint *at, char *why, size_t why_size) BW_NODISCARD;
 // The mesh, at one of our mesh addresses (own address, or fc00::e while we share). The address need not be there yet.
 // ifname: only what comes in by this interface, NULL: any.
-int api_listen_mesh(struct api *a, const struct bw_addr *at, uint16_t port, const char *ifname, char *why, size_t why_size) BW_NODISCARD;
+int api_listen_mesh(struct api *a, const struct bw_addr *at, uint16_t port, const char *ifname, char *why,
+                    size_t why_size) BW_NODISCARD;
 void api_unlisten_mesh(struct api *a, const struct bw_addr *at); // no listener there: nothing happens
 
-// Something happened: goes to every reader of /v1/events as `event: type`, data = json + {"type", "time_s"}. Takes the reference.
-// A reader that does not keep up is dropped. Types in use are listed in docs/spec/events.md.
+// Something happened: goes to every reader of /v1/events as `event: type`, data = json + {"type", "time_s"}. Takes the
+// reference. A reader that does not keep up is dropped. Types in use are listed in docs/spec/events.md.
 void api_event(struct api *a, const char *type, json_t *data);
-void api_event_text(struct api *a, const char *type, const char *json); // the same from JSON text (an object), as core gives it
+void api_event_text(struct api *a, const char *type,
+                    const char *json); // the same from JSON text (an object), as core gives it
 bool api_event_wanted(const struct api *a);                             // someone listens: worth building the JSON
 
-// Ends every connection, removes the unix socket, frees. The loop must run until its handles are closed (uv_run returns).
+// Ends every connection, removes the unix socket, frees. The loop must run until its handles are closed (uv_run
+// returns).
 void api_close(struct api *a);
 
 #endif

@@ -1,5 +1,5 @@
-// Inside of the API: listeners (listen.c, server.c), requests (request.c), resources (resource.c, change.c, mesh.c), JSON
-// (json.c, metrics.c), and answers that go on (stream.c). Nobody else includes this.
+// Inside of the API: listeners (listen.c, server.c), requests (request.c), resources (resource.c, change.c, mesh.c),
+// JSON (json.c, metrics.c), and answers that go on (stream.c). Nobody else includes this.
 #ifndef API_API_PRIVATE_H
 #define API_API_PRIVATE_H
 
@@ -88,8 +88,8 @@ int listen_tcp(const struct bw_endpoint *at, bool mesh, const char *ifname, char
 void unlisten_unix(const char *path, uint64_t dev, uint64_t ino);
 
 // ---- request.c ----
-enum MHD_Result request_begin_or_go_on(void *cls, struct MHD_Connection *conn, const char *url, const char *method, const char *version,
-                                       const char *upload, size_t *upload_size, void **state);
+enum MHD_Result request_begin_or_go_on(void *cls, struct MHD_Connection *conn, const char *url, const char *method,
+                                       const char *version, const char *upload, size_t *upload_size, void **state);
 void request_done(void *cls, struct MHD_Connection *conn, void **state, enum MHD_RequestTerminationCode why);
 enum MHD_Result answer_json(struct request *q, int status, json_t *body); // takes the reference
 enum MHD_Result answer_text(struct request *q, int status, const char *type, const char *text, size_t n);

@@ -1,5 +1,5 @@
-// What can be changed, by the unix socket only. Fields are checked here, all of them by name, so that a typing error in a
-// script is an answer and not a silence.
+// What can be changed, by the unix socket only. Fields are checked here, all of them by name, so that a typing error in
+// a script is an answer and not a silence.
 #include <stdlib.h>
 #include <string.h>
 
@@ -59,7 +59,8 @@ static void field_text(struct fields *f, const char *name, char *out, size_t siz
     const char *s = json_string_value(v);
     out[0] = 0;
     if (!v || json_is_null(v)) return;
-    if (!s || strlen(s) != json_string_length(v) || strlen(s) >= size || !plain(s)) fields_wrong(f, name, "a text of sensible length");
+    if (!s || strlen(s) != json_string_length(v) || strlen(s) >= size || !plain(s))
+        fields_wrong(f, name, "a text of sensible length");
     else strcpy(out, s);
 }
 
@@ -77,7 +78,8 @@ static void field_number(struct fields *f, const char *name, uint32_t min, uint3
     if (!v || json_is_null(v)) return;
     char wanted[64];
     snprintf(wanted, sizeof wanted, "a number from %u to %u", min, max);
-    if (!json_is_integer(v) || json_integer_value(v) < min || json_integer_value(v) > max) fields_wrong(f, name, wanted);
+    if (!json_is_integer(v) || json_integer_value(v) < min || json_integer_value(v) > max)
+        fields_wrong(f, name, wanted);
     else *out = (uint32_t)json_integer_value(v);
 }
 
@@ -85,7 +87,8 @@ static bool field_key(struct fields *f, const char *name, uint8_t out[32])
 {
     json_t *v = json_object_get(f->j, name);
     if (!v || json_is_null(v)) return false;
-    if (!json_is_string(v) || bw_base64_decode(json_string_value(v), out, 32)) fields_wrong(f, name, "a key (44 characters of base64)");
+    if (!json_is_string(v) || bw_base64_decode(json_string_value(v), out, 32))
+        fields_wrong(f, name, "a key (44 characters of base64)");
     return true;
 }
 
@@ -93,7 +96,8 @@ static bool field_key(struct fields *f, const char *name, uint8_t out[32])
 
 static enum MHD_Result done(struct request *q, const char *text)
 {
-    return answer_json(q, MHD_HTTP_OK, text && *text ? json_pack("{s:b, s:s}", "ok", 1, "text", text) : json_pack("{s:b}", "ok", 1));
+    return answer_json(q, MHD_HTTP_OK,
+                       text && *text ? json_pack("{s:b, s:s}", "ok", 1, "text", text) : json_pack("{s:b}", "ok", 1));
 }
 
 static enum MHD_Result outcome(struct request *q, int status, const struct api_error *e, const char *text)
@@ -244,7 +248,8 @@ static const struct {
     const char *path;
     enum MHD_Result (*post)(struct request *q, struct api_error *e);
 } posts[] = {
-    {"/v1/peers", post_peers}, {"/v1/exit", post_exit}, {"/v1/reload", post_reload}, {"/v1/join", post_join}, {"/v1/ping", post_ping}, {"/v1/trace", post_trace},
+    {"/v1/peers", post_peers}, {"/v1/exit", post_exit}, {"/v1/reload", post_reload},
+    {"/v1/join", post_join},   {"/v1/ping", post_ping}, {"/v1/trace", post_trace},
 };
 
 enum MHD_Result resource_change(struct request *q, const char *method)
@@ -262,8 +267,11 @@ enum MHD_Result resource_change(struct request *q, const char *method)
         r = delete_peer(q, e);
         answered = true;
     }
-    if (!answered && resource_exists(q->path)) r = answer_error(q, MHD_HTTP_METHOD_NOT_ALLOWED, "that can only be read", "GET it");
-    else if (!answered) r = answer_error(q, MHD_HTTP_NOT_FOUND, "there is nothing here to change", "POST /v1/peers, exit, reload, join, ping, trace; DELETE /v1/peers/KEY");
+    if (!answered && resource_exists(q->path))
+        r = answer_error(q, MHD_HTTP_METHOD_NOT_ALLOWED, "that can only be read", "GET it");
+    else if (!answered)
+        r = answer_error(q, MHD_HTTP_NOT_FOUND, "there is nothing here to change",
+                         "POST /v1/peers, exit, reload, join, ping, trace; DELETE /v1/peers/KEY");
     explicit_bzero(e, sizeof *e);
     free(e);
     return r;

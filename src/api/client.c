@@ -1,5 +1,5 @@
-// libcurl's multi interface on a libuv loop. The library is looked up by name on the first request: a node that never asks
-// another one does not carry its megabytes.
+// libcurl's multi interface on a libuv loop. The library is looked up by name on the first request: a node that never
+// asks another one does not carry its megabytes.
 #include "api/client.h"
 
 #define CURL_DISABLE_TYPECHECK
@@ -134,7 +134,8 @@ static int on_socket_made(void *ctx, curl_socket_t fd, curlsocktype purpose)
     (void)purpose;
     const struct exchange *x = ctx;
     if (x->mark && setsockopt(fd, SOL_SOCKET, SO_MARK, &x->mark, sizeof x->mark)) return CURL_SOCKOPT_ERROR;
-    if (x->ifname[0] && setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, x->ifname, (socklen_t)strlen(x->ifname))) return CURL_SOCKOPT_ERROR;
+    if (x->ifname[0] && setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, x->ifname, (socklen_t)strlen(x->ifname)))
+        return CURL_SOCKOPT_ERROR;
     return CURL_SOCKOPT_OK;
 }
 
@@ -255,7 +256,8 @@ static int on_socket(CURL *easy, curl_socket_t fd, int what, void *ctx, void *so
         c->open++;
         curl.multi_assign(c->multi, fd, s);
     }
-    uv_poll_start(&s->poll, (what & CURL_POLL_IN ? UV_READABLE : 0) | (what & CURL_POLL_OUT ? UV_WRITABLE : 0), on_ready);
+    uv_poll_start(&s->poll, (what & CURL_POLL_IN ? UV_READABLE : 0) | (what & CURL_POLL_OUT ? UV_WRITABLE : 0),
+                  on_ready);
     return 0;
 }
 

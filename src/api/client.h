@@ -1,5 +1,5 @@
-// An HTTP client for the daemon to ask other nodes (exits: offers and leases; keys). Asynchronous, driven by the libuv loop;
-// libcurl is loaded when the first request is made, not before. Answers are hostile: bounded in time and size.
+// An HTTP client for the daemon to ask other nodes (exits: offers and leases; keys). Asynchronous, driven by the libuv
+// loop; libcurl is loaded when the first request is made, not before. Answers are hostile: bounded in time and size.
 #ifndef API_CLIENT_H
 #define API_CLIENT_H
 

@@ -28,15 +28,19 @@ static int make_way(const char *path, const struct sockaddr_un *sa, char *why, s
 {
     struct stat st;
     if (lstat(path, &st)) return errno == ENOENT ? 0 : SAY(BW_ERR_SYS, "%s: %s", path, strerror(errno));
-    if (!S_ISSOCK(st.st_mode)) return SAY(BW_ERR_EXISTS, "%s is there and no socket (remove it, or name another with --socket)", path);
+    if (!S_ISSOCK(st.st_mode))
+        return SAY(BW_ERR_EXISTS, "%s is there and no socket (remove it, or name another with --socket)", path);
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0) return SAY(BW_ERR_SYS, "no socket: %s", strerror(errno));
     int err = connect(fd, (const struct sockaddr *)sa, sizeof *sa) ? errno : 0;
     close(fd);
-    if (err == EACCES || err == EPERM) return SAY(BW_ERR_DENIED, "%s belongs to somebody else (name another with --socket)", path);
+    if (err == EACCES || err == EPERM)
+        return SAY(BW_ERR_DENIED, "%s belongs to somebody else (name another with --socket)", path);
     if (err != ECONNREFUSED && err != ENOENT)
-        return SAY(BW_ERR_EXISTS, "another node answers on %s (stop it, or give this one its own --socket and --state)", path);
-    if (unlink(path) && errno != ENOENT) return SAY(BW_ERR_SYS, "%s is left over and cannot be removed: %s", path, strerror(errno));
+        return SAY(BW_ERR_EXISTS, "another node answers on %s (stop it, or give this one its own --socket and --state)",
+                   path);
+    if (unlink(path) && errno != ENOENT)
+        return SAY(BW_ERR_SYS, "%s is left over and cannot be removed: %s", path, strerror(errno));
     return 0;
 }
 
@@ -53,7 +57,9 @@ int listen_unix(const char *path, bool shared, uint64_t *dev, uint64_t *ino, cha
 {
     struct sockaddr_un sa;
     struct stat st;
-    if (unix_address(path, &sa)) return SAY(BW_ERR_RANGE, "the path of the socket is too long: %.60s... (at most %zu characters)", path, sizeof sa.sun_path - 1);
+    if (unix_address(path, &sa))
+        return SAY(BW_ERR_RANGE, "the path of the socket is too long: %.60s... (at most %zu characters)", path,
+                   sizeof sa.sun_path - 1);
     make_parent(path);
     int err = make_way(path, &sa, why, n);
     if (err) return err;
@@ -82,7 +88,8 @@ int listen_unix(const char *path, bool shared, uint64_t *dev, uint64_t *ino, cha
 void unlisten_unix(const char *path, uint64_t dev, uint64_t ino)
 {
     struct stat st;
-    if (!lstat(path, &st) && st.st_dev == dev && st.st_ino == ino) unlink(path); // not if another node has put its own there
+    if (!lstat(path, &st) && st.st_dev == dev && st.st_ino == ino)
+        unlink(path); // not if another node has put its own there
 }
 
 static socklen_t inet_address(const struct bw_endpoint *at, struct sockaddr_storage *ss)
@@ -119,7 +126,9 @@ int listen_tcp(const struct bw_endpoint *at, bool mesh, const char *ifname, char
     int e = errno;
     close(fd);
     bw_endpoint_text(at, text);
-    if (e == EADDRINUSE) return SAY(BW_ERR_EXISTS, "TCP %s is taken by another program (set [api] listen to another port, or none)", text);
+    if (e == EADDRINUSE)
+        return SAY(BW_ERR_EXISTS, "TCP %s is taken by another program (set [api] listen to another port, or none)",
+                   text);
     if (e == EADDRNOTAVAIL) return SAY(BW_ERR_SYS, "TCP %s is no address of this machine", text);
     return SAY(BW_ERR_SYS, "TCP %s cannot be listened on: %s", text, strerror(e));
 }

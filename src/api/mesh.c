@@ -6,7 +6,8 @@
 
 static enum MHD_Result pass_on(struct request *q, const struct api_mesh_answer *a)
 {
-    return answer_text(q, a->status ? a->status : MHD_HTTP_OK, a->type[0] ? a->type : "application/json", a->body, a->body_len);
+    return answer_text(q, a->status ? a->status : MHD_HTTP_OK, a->type[0] ? a->type : "application/json", a->body,
+                       a->body_len);
 }
 
 static enum MHD_Result get_exit(struct request *q)
@@ -65,8 +66,10 @@ enum MHD_Result mesh_answer(struct request *q, const char *method)
         const char *path;
         bool post;
         enum MHD_Result (*answer)(struct request *q);
-    } table[] = {
-        {"/v1/exit", false, get_exit}, {"/v1/lease", true, post_lease}, {"/v1/key", false, get_key}, {"/v1/peer-info", false, get_peer_info}};
+    } table[] = {{"/v1/exit", false, get_exit},
+                 {"/v1/lease", true, post_lease},
+                 {"/v1/key", false, get_key},
+                 {"/v1/peer-info", false, get_peer_info}};
     bool reads = !strcmp(method, "GET") || !strcmp(method, "HEAD");
     for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
         if (strcmp(table[i].path, q->path)) continue;

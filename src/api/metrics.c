@@ -59,8 +59,8 @@ static void status(struct out *o, const struct view_status *s)
 {
     char name[2 * VIEW_NAME], addr[BW_ADDR_TEXT];
     head(o, "byway_info", "gauge", "Who this node is.");
-    put(o, "byway_info{name=\"%s\",address=\"%s\",version=\"%s\"} 1\n", label(s->name, name, sizeof name), bw_addr_text(&s->address, addr),
-        BYWAY_VERSION);
+    put(o, "byway_info{name=\"%s\",address=\"%s\",version=\"%s\"} 1\n", label(s->name, name, sizeof name),
+        bw_addr_text(&s->address, addr), BYWAY_VERSION);
     head(o, "byway_uptime_seconds", "counter", "Seconds since the node started.");
     put(o, "byway_uptime_seconds %llu\n", (unsigned long long)s->uptime_s);
     head(o, "byway_peers", "gauge", "Links that are up.");
@@ -73,11 +73,13 @@ static void status(struct out *o, const struct view_status *s)
     put(o, "byway_tx_bytes_total %llu\n", (unsigned long long)s->tx_bytes);
     head(o, "byway_exit_state", "gauge", "State of the way to the Internet: 1 for the state that holds.");
     for (int i = VIEW_EXIT_NONE; i <= VIEW_EXIT_LOST; i++) {
-        put(o, "byway_exit_state{state=\"%s\"} %d\n", view_exit_state_name((enum view_exit_state)i), (int)s->exit_state == i);
+        put(o, "byway_exit_state{state=\"%s\"} %d\n", view_exit_state_name((enum view_exit_state)i),
+            (int)s->exit_state == i);
     }
     head(o, "byway_share_state", "gauge", "State of sharing: 1 for the state that holds.");
     for (int i = VIEW_SHARE_OFF; i <= VIEW_SHARE_DOWN; i++) {
-        put(o, "byway_share_state{state=\"%s\"} %d\n", view_share_state_name((enum view_share_state)i), (int)s->share_state == i);
+        put(o, "byway_share_state{state=\"%s\"} %d\n", view_share_state_name((enum view_share_state)i),
+            (int)s->share_state == i);
     }
     head(o, "byway_share_clients", "gauge", "Clients that go out through this node.");
     put(o, "byway_share_clients %u\n", s->share_clients);
@@ -104,8 +106,8 @@ static void peer(void *arg, const struct view_peer *p)
     const struct peer_pass *pass = arg;
     char key[BW_KEY_TEXT], name[2 * VIEW_NAME], link[2 * VIEW_LINK];
     if (pass->what == PEER_RTT && p->rtt_us < 0) return;
-    put(pass->o, "%s{key=\"%s\",name=\"%s\",link=\"%s\"} ", peer_field[pass->what].name, bw_base64_encode(p->key, 32, key),
-        label(p->name, name, sizeof name), label(p->link, link, sizeof link));
+    put(pass->o, "%s{key=\"%s\",name=\"%s\",link=\"%s\"} ", peer_field[pass->what].name,
+        bw_base64_encode(p->key, 32, key), label(p->name, name, sizeof name), label(p->link, link, sizeof link));
     switch (pass->what) {
     case PEER_RX: put(pass->o, "%llu\n", (unsigned long long)p->rx_bytes); break;
     case PEER_TX: put(pass->o, "%llu\n", (unsigned long long)p->tx_bytes); break;
@@ -123,7 +125,9 @@ static void counter(void *arg, const struct view_counter *c)
         snprintf(o->last, sizeof o->last, "%s", c->name);
         put(o, "# TYPE %s %s\n", c->name, n > 6 && !strcmp(c->name + n - 6, "_total") ? "counter" : "gauge");
     }
-    if (c->label) put(o, "%s{%s=\"%s\"} %llu\n", c->name, c->label, label(c->label_value, value, sizeof value), (unsigned long long)c->value);
+    if (c->label)
+        put(o, "%s{%s=\"%s\"} %llu\n", c->name, c->label, label(c->label_value, value, sizeof value),
+            (unsigned long long)c->value);
     else put(o, "%s %llu\n", c->name, (unsigned long long)c->value);
 }
 

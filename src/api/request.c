@@ -48,8 +48,8 @@ enum MHD_Result answer_error(struct request *q, int status, const char *text, co
     return done;
 }
 
-// A page from elsewhere may point its own name at 127.0.0.1 and ask from the browser (DNS rebinding). It cannot make the
-// browser say another Host than that name: an address or "localhost" in Host means that nobody's name was involved.
+// A page from elsewhere may point its own name at 127.0.0.1 and ask from the browser (DNS rebinding). It cannot make
+// the browser say another Host than that name: an address or "localhost" in Host means that nobody's name was involved.
 static bool host_is_plain(struct MHD_Connection *conn)
 {
     const char *host = MHD_lookup_connection_value(conn, MHD_HEADER_KIND, MHD_HTTP_HEADER_HOST);
@@ -84,10 +84,13 @@ static enum MHD_Result gate(struct request *q, const char *method, bool *refused
     if (q->listener->face == FACE_MESH && !mesh_source(q))
         return answer_error(q, MHD_HTTP_FORBIDDEN, "only mesh addresses may ask here", "");
     if (q->listener->face == FACE_TCP && !host_is_plain(q->conn))
-        return answer_error(q, MHD_HTTP_FORBIDDEN, "this Host is not answered", "ask for an address or localhost, e.g. http://127.0.0.1:4871/v1/status");
+        return answer_error(q, MHD_HTTP_FORBIDDEN, "this Host is not answered",
+                            "ask for an address or localhost, e.g. http://127.0.0.1:4871/v1/status");
     if (q->listener->face == FACE_TCP && !reads)
-        return answer_error(q, MHD_HTTP_FORBIDDEN, "changes are made through the unix socket only", "use the byway command, or curl --unix-socket");
-    if (length && strtoull(length, NULL, 10) > max) return answer_error(q, MHD_HTTP_CONTENT_TOO_LARGE, "the body is too large", "");
+        return answer_error(q, MHD_HTTP_FORBIDDEN, "changes are made through the unix socket only",
+                            "use the byway command, or curl --unix-socket");
+    if (length && strtoull(length, NULL, 10) > max)
+        return answer_error(q, MHD_HTTP_CONTENT_TOO_LARGE, "the body is too large", "");
     *refused = false;
     return MHD_YES;
 }
@@ -131,7 +134,8 @@ static struct request *begin(struct listener *l, struct MHD_Connection *conn)
     q->conn = conn;
     const union MHD_ConnectionInfo *i = MHD_get_connection_info(conn, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
     q->tcp = i ? i->socket_context : NULL;
-    if (q->tcp && l->face != FACE_MESH) { // a kept connection starts anew with each request; the list stays oldest first
+    if (q->tcp &&
+        l->face != FACE_MESH) { // a kept connection starts anew with each request; the list stays oldest first
         TAILQ_REMOVE(&l->conns, q->tcp, entry);
         q->tcp->since_ms = uv_now(l->api->o.loop);
         TAILQ_INSERT_TAIL(&l->conns, q->tcp, entry);
@@ -139,8 +143,8 @@ static struct request *begin(struct listener *l, struct MHD_Connection *conn)
     return q;
 }
 
-enum MHD_Result request_begin_or_go_on(void *cls, struct MHD_Connection *conn, const char *url, const char *method, const char *version,
-                                       const char *upload, size_t *upload_size, void **state)
+enum MHD_Result request_begin_or_go_on(void *cls, struct MHD_Connection *conn, const char *url, const char *method,
+                                       const char *version, const char *upload, size_t *upload_size, void **state)
 {
     (void)version;
     struct request *q = *state;

@@ -48,14 +48,17 @@ static enum MHD_Result get_metrics(struct request *q)
 
 static enum MHD_Result get_events(struct request *q)
 {
-    if (q->api->event_readers >= EVENT_READERS) return answer_error(q, MHD_HTTP_SERVICE_UNAVAILABLE, "too many are listening to events already", "");
+    if (q->api->event_readers >= EVENT_READERS)
+        return answer_error(q, MHD_HTTP_SERVICE_UNAVAILABLE, "too many are listening to events already", "");
     struct api_reply *r = reply_new(q, true);
     return r ? reply_attach(q, r, "text/event-stream") : MHD_NO;
 }
 
 static enum MHD_Result get_invite(struct request *q)
 {
-    if (q->listener->face != FACE_UNIX) return answer_error(q, MHD_HTTP_FORBIDDEN, "an invite may hold a secret", "ask through the unix socket: byway invite");
+    if (q->listener->face != FACE_UNIX)
+        return answer_error(q, MHD_HTTP_FORBIDDEN, "an invite may hold a secret",
+                            "ask through the unix socket: byway invite");
     if (!q->api->o.actions.invite) return answer_error(q, MHD_HTTP_NOT_IMPLEMENTED, "this node makes no invites", "");
     const char *secret = MHD_lookup_connection_value(q->conn, MHD_GET_ARGUMENT_KIND, "secret");
     const char *endpoint = MHD_lookup_connection_value(q->conn, MHD_GET_ARGUMENT_KIND, "endpoint");
@@ -65,7 +68,8 @@ static enum MHD_Result get_invite(struct request *q)
     char text[4096] = "";
     if (!e) return MHD_NO;
     int status = q->api->o.actions.invite(q->api->o.actions.ctx, &i, text, sizeof text, e);
-    enum MHD_Result r = status ? answer_error(q, status, e->text, e->hint) : answer_json(q, MHD_HTTP_OK, json_pack("{s:s}", "text", text));
+    enum MHD_Result r = status ? answer_error(q, status, e->text, e->hint)
+                               : answer_json(q, MHD_HTTP_OK, json_pack("{s:s}", "text", text));
     free(e);
     return r;
 }
@@ -74,8 +78,8 @@ static const struct {
     const char *path;
     enum MHD_Result (*get)(struct request *q);
 } resources[] = {
-    {"/v1/status", get_status}, {"/v1/peers", get_peers},   {"/v1/routes", get_routes},   {"/v1/sessions", get_sessions},
-    {"/v1/exits", get_exits},   {"/v1/events", get_events}, {"/v1/invite", get_invite},   {"/metrics", get_metrics},
+    {"/v1/status", get_status}, {"/v1/peers", get_peers},   {"/v1/routes", get_routes}, {"/v1/sessions", get_sessions},
+    {"/v1/exits", get_exits},   {"/v1/events", get_events}, {"/v1/invite", get_invite}, {"/metrics", get_metrics},
 };
 #define RESOURCES (sizeof resources / sizeof *resources)
 
@@ -92,5 +96,6 @@ enum MHD_Result resource_get(struct request *q)
     for (size_t i = 0; i < RESOURCES; i++) {
         if (!strcmp(resources[i].path, q->path)) return resources[i].get(q);
     }
-    return answer_error(q, MHD_HTTP_NOT_FOUND, "there is nothing here", "try /v1/status, peers, routes, sessions, exits, events or /metrics");
+    return answer_error(q, MHD_HTTP_NOT_FOUND, "there is nothing here",
+                        "try /v1/status, peers, routes, sessions, exits, events or /metrics");
 }

@@ -1,5 +1,5 @@
-// libmicrohttpd inside a libuv loop: MHD keeps its sockets in an epoll set of its own, we watch that set, call MHD_run when
-// it stirs, and set a timer to what MHD_get_timeout and our own deadlines say.
+// libmicrohttpd inside a libuv loop: MHD keeps its sockets in an epoll set of its own, we watch that set, call MHD_run
+// when it stirs, and set a timer to what MHD_get_timeout and our own deadlines say.
 #include "api/api.h"
 
 #include <errno.h>
@@ -35,7 +35,8 @@ static void log_mhd(void *cls, const char *fmt, va_list ap)
     bw_log(l->api->o.log, BW_DEBUG, "http: %s", line);
 }
 
-static void on_connection(void *cls, struct MHD_Connection *conn, void **state, enum MHD_ConnectionNotificationCode what)
+static void on_connection(void *cls, struct MHD_Connection *conn, void **state,
+                          enum MHD_ConnectionNotificationCode what)
 {
     struct listener *l = cls;
     if (what == MHD_CONNECTION_NOTIFY_STARTED) {
@@ -67,8 +68,8 @@ static struct MHD_Daemon *start_mhd(struct listener *l, int fd)
         {MHD_OPTION_NOTIFY_COMPLETED, (intptr_t)request_done, l},
         {MHD_OPTION_END, 0, NULL},
     };
-    return MHD_start_daemon(MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL, request_begin_or_go_on, l,
-                            MHD_OPTION_ARRAY, options, MHD_OPTION_END);
+    return MHD_start_daemon(MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL,
+                            request_begin_or_go_on, l, MHD_OPTION_ARRAY, options, MHD_OPTION_END);
 }
 
 static void handle_closed(uv_handle_t *h)
@@ -233,7 +234,8 @@ int api_listen_unix(struct api *a, const char *path, char *why, size_t n)
     return 0;
 }
 
-static int listen_inet(struct api *a, enum face face, const struct bw_endpoint *at, const char *ifname, char *why, size_t n)
+static int listen_inet(struct api *a, enum face face, const struct bw_endpoint *at, const char *ifname, char *why,
+                       size_t n)
 {
     struct listener *l;
     int fd = listen_tcp(at, face == FACE_MESH, ifname, why, n);

@@ -1,5 +1,6 @@
-// Answers that go on: the event stream (text/event-stream, WHATWG HTML section 9.2), and the JSON lines of ping and trace. A
-// bounded queue per reader: who does not keep up is cut off, so that memory stays flat and nobody waits for anybody.
+// Answers that go on: the event stream (text/event-stream, WHATWG HTML section 9.2), and the JSON lines of ping and
+// trace. A bounded queue per reader: who does not keep up is cut off, so that memory stays flat and nobody waits for
+// anybody.
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>

@@ -113,7 +113,8 @@ static void peer_text(struct text *t, const struct uapi_peer *p)
     put(t, "public_key=%s\n", bw_hex_encode(p->key, 32, hex));
     if (p->has_psk) put(t, "preshared_key=%s\n", bw_hex_encode(p->psk, 32, hex));
     if (p->endpoint.port) put(t, "endpoint=%s\n", bw_endpoint_text(&p->endpoint, endpoint));
-    put(t, "last_handshake_time_sec=%llu\nlast_handshake_time_nsec=%u\n", (unsigned long long)p->last_handshake_s, p->last_handshake_ns);
+    put(t, "last_handshake_time_sec=%llu\nlast_handshake_time_nsec=%u\n", (unsigned long long)p->last_handshake_s,
+        p->last_handshake_ns);
     put(t, "tx_bytes=%llu\nrx_bytes=%llu\n", (unsigned long long)p->tx_bytes, (unsigned long long)p->rx_bytes);
     put(t, "persistent_keepalive_interval=%u\n", p->keepalive_s);
     put(t, "allowed_ip=0.0.0.0/0\nallowed_ip=::/0\nprotocol_version=1\n");
@@ -146,15 +147,16 @@ static bool same_secret(const uint8_t a[32], const uint8_t b[32])
     return !d;
 }
 
-// What of the interface itself may be "changed": only to what it is, or to "clear", which wg syncconf sends for what its
-// file leaves out.
+// What of the interface itself may be "changed": only to what it is, or to "clear", which wg syncconf sends for what
+// its file leaves out.
 static int check_device(struct uapi *u, const struct uapi_request *r)
 {
     static const uint8_t zero[32];
     struct uapi_device d = {0};
     int err = 0;
     u->h.device(u->h.ctx, &d);
-    if (r->has_private_key && !same_secret(r->private_key, zero) && !same_secret(r->private_key, d.private_key)) err = EPERM;
+    if (r->has_private_key && !same_secret(r->private_key, zero) && !same_secret(r->private_key, d.private_key))
+        err = EPERM;
     if (r->has_listen_port && r->listen_port && r->listen_port != d.listen_port) err = EOPNOTSUPP;
     if (r->has_fwmark && r->fwmark && r->fwmark != d.fwmark) err = EOPNOTSUPP;
     explicit_bzero(&d, sizeof d);
@@ -346,7 +348,10 @@ int uapi_open(struct uapi **out, uv_loop_t *loop, const char *dir, const char *i
     snprintf(why, why_size, "the name of wg's socket is too long");
     if (len > 0 && (size_t)len < sizeof u->path) fd = listen_unix(u->path, false, &u->dev, &u->ino, why, why_size);
     if (fd == BW_ERR_EXISTS)
-        snprintf(why, why_size, "`wg show %s` is another daemon's: %s is taken (this node does without; another [tun] interface name would have its own)", ifname, u->path);
+        snprintf(why, why_size,
+                 "`wg show %s` is another daemon's: %s is taken (this node does without; another [tun] interface name "
+                 "would have its own)",
+                 ifname, u->path);
     if (fd < 0) {
         free(u);
         return fd;

@@ -1,7 +1,7 @@
-// WireGuard's cross-platform userspace socket (/var/run/wireguard/NAME.sock), so that stock `wg` shows and changes our links:
-// https://www.wireguard.com/xplatform/. The parser is pure; the server puts it on a libuv pipe.
-// Differences that we keep: private_key is refused unless it is ours or all zero ("clear", as `wg syncconf` sends it);
-// allowed_ip is shown as 0.0.0.0/0 and ::/0 and accepted without effect, since Babel decides.
+// WireGuard's cross-platform userspace socket (/var/run/wireguard/NAME.sock), so that stock `wg` shows and changes our
+// links: https://www.wireguard.com/xplatform/. The parser is pure; the server puts it on a libuv pipe. Differences that
+// we keep: private_key is refused unless it is ours or all zero ("clear", as `wg syncconf` sends it); allowed_ip is
+// shown as 0.0.0.0/0 and ::/0 and accepted without effect, since Babel decides.
 #ifndef API_UAPI_H
 #define API_UAPI_H
 
@@ -36,8 +36,8 @@ struct uapi_request {
     struct uapi_peer_set *peers;
     size_t peer_count;
 };
-// text: the whole request without the blank line that ends it; need not be NUL-terminated. 0, or a positive errno value as
-// the protocol answers it (EINVAL, EPROTO, ENOMEM); then *out is empty. Release with uapi_request_free.
+// text: the whole request without the blank line that ends it; need not be NUL-terminated. 0, or a positive errno value
+// as the protocol answers it (EINVAL, EPROTO, ENOMEM); then *out is empty. Release with uapi_request_free.
 int uapi_parse(const char *text, size_t n, struct uapi_request *out) BW_NODISCARD;
 void uapi_request_free(struct uapi_request *r); // wipes keys
 

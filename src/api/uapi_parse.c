@@ -1,4 +1,5 @@
-// WireGuard's userspace protocol, text to struct: pure but for the look-up of an interface's name in a link-local endpoint.
+// WireGuard's userspace protocol, text to struct: pure but for the look-up of an interface's name in a link-local
+// endpoint.
 #include <errno.h>
 #include <net/if.h>
 #include <stdio.h>
@@ -39,7 +40,8 @@ static int endpoint(const char *s, struct bw_endpoint *out)
 {
     char buf[VALUE_MAX + 16];
     const char *percent = strchr(s, '%'), *close = strchr(s, ']');
-    if (percent && close && percent < close && percent[1] && strspn(percent + 1, "0123456789") != (size_t)(close - percent - 1)) {
+    if (percent && close && percent < close && percent[1] &&
+        strspn(percent + 1, "0123456789") != (size_t)(close - percent - 1)) {
         char name[IF_NAMESIZE];
         size_t n = (size_t)(close - percent - 1);
         if (n >= sizeof name) return EINVAL;

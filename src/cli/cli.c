@@ -1,5 +1,5 @@
-// What was typed, to a command: options may stand anywhere, so what takes a value is looked up over all commands, and only
-// then checked against the one that was named.
+// What was typed, to a command: options may stand anywhere, so what takes a value is looked up over all commands, and
+// only then checked against the one that was named.
 #include "cli/cli.h"
 
 #include <stdarg.h>
@@ -9,8 +9,9 @@
 #include "cli/command.h"
 #include "daemon/daemon.h"
 
-extern const struct command cmd_run, cmd_status, cmd_peers, cmd_routes, cmd_sessions, cmd_exits, cmd_peer_add, cmd_peer_remove, cmd_exit_use,
-    cmd_ping, cmd_trace, cmd_monitor, cmd_key_show, cmd_key_new, cmd_invite, cmd_join, cmd_check, cmd_reload, cmd_lab, cmd_sim, cmd_version, cmd_help;
+extern const struct command cmd_run, cmd_status, cmd_peers, cmd_routes, cmd_sessions, cmd_exits, cmd_peer_add,
+    cmd_peer_remove, cmd_exit_use, cmd_ping, cmd_trace, cmd_monitor, cmd_key_show, cmd_key_new, cmd_invite, cmd_join,
+    cmd_check, cmd_reload, cmd_lab, cmd_sim, cmd_version, cmd_help;
 
 const struct command *const commands[] = {
     &cmd_run,     &cmd_status, &cmd_peers,    &cmd_routes,   &cmd_sessions, &cmd_exits, &cmd_peer_add, &cmd_peer_remove,
@@ -22,10 +23,13 @@ const struct command *const commands[] = {
     &cmd_version, &cmd_help,   NULL,
 };
 
-static const struct option common_help[] = {{"--help", NULL, false, "say how the command is used"}, {NULL, NULL, false, NULL}};
+static const struct option common_help[] = {{"--help", NULL, false, "say how the command is used"},
+                                            {NULL, NULL, false, NULL}};
 static const struct option common_socket[] = {
-    {"--socket", "PATH", false, "the node's socket; default $BYWAY_SOCKET, else " DAEMON_DEFAULT_SOCKET}, {NULL, NULL, false, NULL}};
-static const struct option common_json[] = {{"--json", NULL, false, "print the answer as JSON, for programs"}, {NULL, NULL, false, NULL}};
+    {"--socket", "PATH", false, "the node's socket; default $BYWAY_SOCKET, else " DAEMON_DEFAULT_SOCKET},
+    {NULL, NULL, false, NULL}};
+static const struct option common_json[] = {{"--json", NULL, false, "print the answer as JSON, for programs"},
+                                            {NULL, NULL, false, NULL}};
 
 // ---- saying ----
 
@@ -65,7 +69,8 @@ const struct command *command_find(const char *name)
 
 const struct option *command_option(const struct command *c, size_t i)
 {
-    const struct option *lists[] = {c->options, c->reads ? common_json : NULL, c->asks ? common_socket : NULL, common_help};
+    const struct option *lists[] = {c->options, c->reads ? common_json : NULL, c->asks ? common_socket : NULL,
+                                    common_help};
     for (size_t l = 0; l < 4; l++) {
         for (const struct option *o = lists[l]; o && o->name; o++) {
             if (!i--) return o;
@@ -264,7 +269,8 @@ static int check_fit(struct typed *t)
         t->given[i].option = own;
     }
     if (t->word_count < c->min) return usage(c, "`byway %s` needs: %s", c->name, c->words);
-    if (t->word_count > c->max) return usage(c, "`byway %s` does not know what to do with `%s`", c->name, t->words[c->max]);
+    if (t->word_count > c->max)
+        return usage(c, "`byway %s` does not know what to do with `%s`", c->name, t->words[c->max]);
     const char *socket = given_value(t, "--socket"), *env = getenv("BYWAY_SOCKET");
     t->socket = socket ? socket : env && *env ? env : DAEMON_DEFAULT_SOCKET;
     t->json = given(t, "--json");

@@ -1,5 +1,5 @@
-// The command line: one file per subcommand (INTERFACES, "Commands"). It speaks to the daemon's socket and to nothing else,
-// except where there is no daemon yet (run, check, key).
+// The command line: one file per subcommand (INTERFACES, "Commands"). It speaks to the daemon's socket and to nothing
+// else, except where there is no daemon yet (run, check, key).
 #ifndef CLI_CLI_H
 #define CLI_CLI_H
 

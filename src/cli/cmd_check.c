@@ -20,8 +20,14 @@ static int run(const struct typed *t)
 }
 
 const struct command cmd_check = {
-    .name = "check", .words = "FILE", .min = 1, .max = 1, .summary = "say everything that is wrong in a configuration, with line numbers",
-    .text = "Reads a configuration as the node would, and says every mistake in it with its line. Files with secrets that it names are looked at as well. "
+    .name = "check",
+    .words = "FILE",
+    .min = 1,
+    .max = 1,
+    .summary = "say everything that is wrong in a configuration, with line numbers",
+    .text = "Reads a configuration as the node would, and says every mistake in it with its line. Files with secrets "
+            "that it names are looked at as well. "
             "Nothing is changed, and no node need run.",
-    .examples = "byway check /etc/byway/byway.conf", .run = run,
+    .examples = "byway check /etc/byway/byway.conf",
+    .run = run,
 };

@@ -16,14 +16,26 @@ static int reload(const struct typed *t)
 }
 
 const struct command cmd_exit_use = {
-    .name = "exit use", .words = "auto|always|none|ADDRESS", .min = 1, .max = 1, .summary = "choose the way to the Internet",
-    .text = "auto: an exit of the mesh whenever this machine has no working connection of its own. always: an exit even so. none: never. "
-            "An exit's mesh address: that one. Until the node is restarted; [internet] use in the configuration is for good.",
-    .examples = "byway exits\nbyway exit use fc12:3456:789a:bcde:f012:3456:789a:bcde", .asks = true, .run = use,
+    .name = "exit use",
+    .words = "auto|always|none|ADDRESS",
+    .min = 1,
+    .max = 1,
+    .summary = "choose the way to the Internet",
+    .text = "auto: an exit of the mesh whenever this machine has no working connection of its own. always: an exit "
+            "even so. none: never. "
+            "An exit's mesh address: that one. Until the node is restarted; [internet] use in the configuration is for "
+            "good.",
+    .examples = "byway exits\nbyway exit use fc12:3456:789a:bcde:f012:3456:789a:bcde",
+    .asks = true,
+    .run = use,
 };
 const struct command cmd_reload = {
-    .name = "reload", .words = "", .summary = "apply a changed configuration",
-    .text = "Reads the configuration again and applies what has changed, without dropping links that have not. If there is any mistake in it, nothing "
+    .name = "reload",
+    .words = "",
+    .summary = "apply a changed configuration",
+    .text = "Reads the configuration again and applies what has changed, without dropping links that have not. If "
+            "there is any mistake in it, nothing "
             "changes, and every mistake is told with its line.",
-    .asks = true, .run = reload,
+    .asks = true,
+    .run = reload,
 };

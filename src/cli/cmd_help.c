@@ -17,7 +17,8 @@ static int help(const struct typed *t)
     char name[64];
     const struct command *c = NULL;
     if (t->word_count) {
-        snprintf(name, sizeof name, "%s%s%s", t->words[0], t->word_count > 1 ? " " : "", t->word_count > 1 ? t->words[1] : "");
+        snprintf(name, sizeof name, "%s%s%s", t->words[0], t->word_count > 1 ? " " : "",
+                 t->word_count > 1 ? t->words[1] : "");
         c = command_find(name);
         if (!c) return usage(NULL, "there is no command `%s`", name);
     }
@@ -36,30 +37,52 @@ static int version(const struct typed *t)
 }
 
 const struct command cmd_help = {
-    .name = "help", .words = "[COMMAND]", .max = 2, .summary = "say what there is, or how a command is used",
-    .text = "Without a command: all commands. With one: the same as `byway COMMAND --help`.", .options = help_options, .run = help,
+    .name = "help",
+    .words = "[COMMAND]",
+    .max = 2,
+    .summary = "say what there is, or how a command is used",
+    .text = "Without a command: all commands. With one: the same as `byway COMMAND --help`.",
+    .options = help_options,
+    .run = help,
 };
 const struct command cmd_version = {
-    .name = "version", .words = "", .summary = "say which version this is", .text = "Prints the program's name and version.", .run = version,
+    .name = "version",
+    .words = "",
+    .summary = "say which version this is",
+    .text = "Prints the program's name and version.",
+    .run = version,
 };
 
 extern const struct command cmd_lab;
 const struct command cmd_lab = {
-    .name = "lab", .words = "up|show|exec|link|kill|stop|start|down|list|demo ...", .max = WORDS_MAX, .summary = "meshes of network namespaces on this machine",
-    .text = "Brings up a mesh of network namespaces, with real nodes in them, links that can be made slow, lossy or cut while everything runs, and a "
-            "namespace that plays the Internet. Works without root where the kernel has user namespaces. `byway lab --help` lists the words and options; "
+    .name = "lab",
+    .words = "up|show|exec|link|kill|stop|start|down|list|demo ...",
+    .max = WORDS_MAX,
+    .summary = "meshes of network namespaces on this machine",
+    .text = "Brings up a mesh of network namespaces, with real nodes in them, links that can be made slow, lossy or "
+            "cut while everything runs, and a "
+            "namespace that plays the Internet. Works without root where the kernel has user namespaces. `byway lab "
+            "--help` lists the words and options; "
             "the guide (docs/guide/lab.md) explains them.\n\n"
             "up TOPOLOGY|FILE: line, ring, star, grid, diamond, tree, random, seven, or a file that describes one.\n\n"
-            "show: nodes and links. exec NODE COMMAND...: run something inside. link A B WORDS...: change a link, e.g. loss=5% delay=20ms rate=10mbit, cut, up.\n\n"
-            "kill, stop, start NODE: its daemon. down: take everything away. list: the labs that are up. demo: the main things, in a minute.",
-    .examples = "byway lab up seven --share 4,5\nbyway lab exec 7 byway status\nbyway lab link 1 2 loss=5% delay=20ms\nbyway lab down", .raw = lab_main,
+            "show: nodes and links. exec NODE COMMAND...: run something inside. link A B WORDS...: change a link, e.g. "
+            "loss=5% delay=20ms rate=10mbit, cut, up.\n\n"
+            "kill, stop, start NODE: its daemon. down: take everything away. list: the labs that are up. demo: the "
+            "main things, in a minute.",
+    .examples = "byway lab up seven --share 4,5\nbyway lab exec 7 byway status\nbyway lab link 1 2 loss=5% "
+                "delay=20ms\nbyway lab down",
+    .raw = lab_main,
 };
 
 #if __has_include("sim/sim.h")
 extern const struct command cmd_sim;
 const struct command cmd_sim = {
-    .name = "sim", .words = "SCENARIO|random", .max = WORDS_MAX, .summary = "the simulator: many nodes in one process, the same for the same seed",
+    .name = "sim",
+    .words = "SCENARIO|random",
+    .max = WORDS_MAX,
+    .summary = "the simulator: many nodes in one process, the same for the same seed",
     .text = "Runs the node's own code in a simulated world. `byway sim --help` lists the options.",
-    .examples = "byway sim random --seed 7 --nodes 100 --for 5m", .raw = sim_main,
+    .examples = "byway sim random --seed 7 --nodes 100 --for 5m",
+    .raw = sim_main,
 };
 #endif

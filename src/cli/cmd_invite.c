@@ -45,7 +45,8 @@ static void query(const struct typed *t, char *out, size_t size)
     size_t n = (size_t)snprintf(out, size, "/v1/invite?secret=%s", given(t, "--secret") ? "yes" : "no");
     if (!endpoint) return;
     n += (size_t)snprintf(out + n, size - n, "&endpoint=");
-    for (; *endpoint && n + 4 < size; endpoint++) n += (size_t)snprintf(out + n, size - n, "%%%02X", (unsigned char)*endpoint);
+    for (; *endpoint && n + 4 < size; endpoint++)
+        n += (size_t)snprintf(out + n, size - n, "%%%02X", (unsigned char)*endpoint);
 }
 
 static int invite(const struct typed *t)
@@ -81,14 +82,28 @@ static int join(const struct typed *t)
 }
 
 const struct command cmd_invite = {
-    .name = "invite", .words = "", .summary = "one line of text that lets somebody join",
-    .text = "Prints a line of text that holds this node's key and where it is reached, on a terminal also as a QR code. The other side pastes it behind "
+    .name = "invite",
+    .words = "",
+    .summary = "one line of text that lets somebody join",
+    .text = "Prints a line of text that holds this node's key and where it is reached, on a terminal also as a QR "
+            "code. The other side pastes it behind "
             "`byway join`. With --secret it also holds the network's secret: then keep it as one.",
-    .examples = "byway invite --endpoint mill.example.net:4870", .options = invite_options, .asks = true, .reads = true, .run = invite,
+    .examples = "byway invite --endpoint mill.example.net:4870",
+    .options = invite_options,
+    .asks = true,
+    .reads = true,
+    .run = invite,
 };
 const struct command cmd_join = {
-    .name = "join", .words = "TEXT", .min = 1, .max = 1, .summary = "join by the text of an invite",
-    .text = "Takes the line that `byway invite` printed on the other side, and makes that node a neighbour. TEXT may be - to read it from standard input, "
+    .name = "join",
+    .words = "TEXT",
+    .min = 1,
+    .max = 1,
+    .summary = "join by the text of an invite",
+    .text = "Takes the line that `byway invite` printed on the other side, and makes that node a neighbour. TEXT may "
+            "be - to read it from standard input, "
             "which keeps a secret out of the list of processes.",
-    .examples = "byway join byway:1:...", .asks = true, .run = join,
+    .examples = "byway join byway:1:...",
+    .asks = true,
+    .run = join,
 };

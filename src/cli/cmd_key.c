@@ -7,7 +7,8 @@
 #include "daemon/keycmd.h"
 
 static const struct option show_options[] = {
-    {"--state", "DIR", false, "read the identity there instead of asking the node; default " DAEMON_DEFAULT_STATE " if no node runs"},
+    {"--state", "DIR", false,
+     "read the identity there instead of asking the node; default " DAEMON_DEFAULT_STATE " if no node runs"},
     {NULL, NULL, false, NULL},
 };
 static const struct option new_options[] = {
@@ -55,18 +56,31 @@ static int make(const struct typed *t)
     const char *state = given_value(t, "--state");
     struct keycmd_identity id;
     char why[400];
-    if (keycmd_new(state ? state : DAEMON_DEFAULT_STATE, given(t, "--force"), &id, why, sizeof why)) return complain("%s", why);
+    if (keycmd_new(state ? state : DAEMON_DEFAULT_STATE, given(t, "--force"), &id, why, sizeof why))
+        return complain("%s", why);
     return print_file(t, &id);
 }
 
 const struct command cmd_key_show = {
-    .name = "key show", .words = "", .summary = "address and public key of this node",
-    .text = "Prints this node's mesh address and public key, as the other side of `byway peer add` needs it. If no node runs, the identity file is read.",
-    .options = show_options, .asks = true, .reads = true, .run = show,
+    .name = "key show",
+    .words = "",
+    .summary = "address and public key of this node",
+    .text = "Prints this node's mesh address and public key, as the other side of `byway peer add` needs it. If no "
+            "node runs, the identity file is read.",
+    .options = show_options,
+    .asks = true,
+    .reads = true,
+    .run = show,
 };
 const struct command cmd_key_new = {
-    .name = "key new", .words = "", .summary = "make a new identity",
-    .text = "Draws a new key and with it a new mesh address. `byway run` does that by itself the first time; this is for preparing a machine, or for starting "
-            "over. An identity that is there is kept unless --force is given: whoever knows the node by its old address does not find it any more.",
-    .options = new_options, .reads = true, .run = make,
+    .name = "key new",
+    .words = "",
+    .summary = "make a new identity",
+    .text = "Draws a new key and with it a new mesh address. `byway run` does that by itself the first time; this is "
+            "for preparing a machine, or for starting "
+            "over. An identity that is there is kept unless --force is given: whoever knows the node by its old "
+            "address does not find it any more.",
+    .options = new_options,
+    .reads = true,
+    .run = make,
 };

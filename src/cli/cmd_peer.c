@@ -42,9 +42,11 @@ static int add(const struct typed *t)
 {
     uint8_t key[32];
     struct config_endpoint e;
-    const char *endpoint = given_value(t, "--endpoint"), *psk = given_value(t, "--psk"), *name = given_value(t, "--name");
+    const char *endpoint = given_value(t, "--endpoint"), *psk = given_value(t, "--psk"),
+               *name = given_value(t, "--name");
     if (bw_base64_decode(t->words[0], key, 32)) return not_a_key(t->command, t->words[0]);
-    if (endpoint && config_endpoint_parse(endpoint, &e)) return usage(t->command, "`%.100s` is not HOST:PORT", endpoint);
+    if (endpoint && config_endpoint_parse(endpoint, &e))
+        return usage(t->command, "`%.100s` is not HOST:PORT", endpoint);
     json_t *body = json_pack("{s:s}", "key", t->words[0]);
     if (endpoint) json_object_set_new(body, "endpoint", json_string(endpoint));
     if (name) json_object_set_new(body, "name", json_string(name));
@@ -67,14 +69,30 @@ static int take_away(const struct typed *t)
 }
 
 const struct command cmd_peer_add = {
-    .name = "peer add", .words = "KEY", .min = 1, .max = 1, .summary = "add a neighbour to the running node",
-    .text = "Adds a neighbour by its public key (`byway key show` prints it there), or changes one that is known. Neighbours on the same cable or "
-            "radio are found without this; it is for those further away, and for stock WireGuard peers. Nothing stays after a restart unless --save is given.",
-    .examples = "byway peer add KEY --endpoint mill.example.net:4870 --save", .options = add_options, .asks = true, .run = add,
+    .name = "peer add",
+    .words = "KEY",
+    .min = 1,
+    .max = 1,
+    .summary = "add a neighbour to the running node",
+    .text = "Adds a neighbour by its public key (`byway key show` prints it there), or changes one that is known. "
+            "Neighbours on the same cable or "
+            "radio are found without this; it is for those further away, and for stock WireGuard peers. Nothing stays "
+            "after a restart unless --save is given.",
+    .examples = "byway peer add KEY --endpoint mill.example.net:4870 --save",
+    .options = add_options,
+    .asks = true,
+    .run = add,
 };
 const struct command cmd_peer_remove = {
-    .name = "peer remove", .words = "KEY", .min = 1, .max = 1, .summary = "remove a neighbour from the running node",
-    .text = "Ends the links with the neighbour that has this public key. One that is in the configuration comes back with a restart unless --save is given; "
+    .name = "peer remove",
+    .words = "KEY",
+    .min = 1,
+    .max = 1,
+    .summary = "remove a neighbour from the running node",
+    .text = "Ends the links with the neighbour that has this public key. One that is in the configuration comes back "
+            "with a restart unless --save is given; "
             "one that is found on a cable or radio comes back by itself unless [discover] policy = closed.",
-    .options = remove_options, .asks = true, .run = take_away,
+    .options = remove_options,
+    .asks = true,
+    .run = take_away,
 };

@@ -28,7 +28,9 @@ static int ping_line(const json_t *j, const char *address)
     if (!json_is_true(json_object_get(j, "done"))) {
         const json_t *ms = json_object_get(j, "rtt_ms");
         rtt_line(ms, rtt);
-        if (*rtt == '*') printf("%.0f: no answer\n", number_of(j, "seq"));
+        const char *error = text_of(j, "error"), *from = text_of(j, "address");
+        if (*error) printf("%.0f: %s (%s says so)\n", number_of(j, "seq"), error, *from ? from : "the node");
+        else if (*rtt == '*') printf("%.0f: no answer\n", number_of(j, "seq"));
         else printf("%.0f: %s answers in %s\n", number_of(j, "seq"), address, rtt);
         return -1;
     }
@@ -120,14 +122,30 @@ static int trace(const struct typed *t)
 }
 
 const struct command cmd_ping = {
-    .name = "ping", .words = "ADDRESS", .min = 1, .max = 1, .summary = "ask another node for a sign of life, over the mesh",
-    .text = "Asks the node with this address for an answer, several times, and tells how long each took, the node's key and the session with it. "
+    .name = "ping",
+    .words = "ADDRESS",
+    .min = 1,
+    .max = 1,
+    .summary = "ask another node for a sign of life, over the mesh",
+    .text = "Asks the node with this address for an answer, several times, and tells how long each took, the node's "
+            "key and the session with it. "
             "Fails if there is no answer at all. With --json each line is a JSON object.",
-    .options = ping_options, .asks = true, .reads = true, .run = ping,
+    .options = ping_options,
+    .asks = true,
+    .reads = true,
+    .run = ping,
 };
 const struct command cmd_trace = {
-    .name = "trace", .words = "ADDRESS", .min = 1, .max = 1, .summary = "the way to another node, hop by hop",
-    .text = "Tells every node on the way to this address, with the time that each takes to answer (* where it did not), then the other end's key and "
+    .name = "trace",
+    .words = "ADDRESS",
+    .min = 1,
+    .max = 1,
+    .summary = "the way to another node, hop by hop",
+    .text = "Tells every node on the way to this address, with the time that each takes to answer (* where it did "
+            "not), then the other end's key and "
             "the session with it. Fails if the other end is not reached. With --json each line is a JSON object.",
-    .options = trace_options, .asks = true, .reads = true, .run = trace,
+    .options = trace_options,
+    .asks = true,
+    .reads = true,
+    .run = trace,
 };

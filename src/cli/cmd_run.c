@@ -31,7 +31,9 @@ static char **all_sets(const struct typed *t, size_t *count)
 static int run(const struct typed *t)
 {
     const char *state = given_value(t, "--state");
-    struct run_options o = {.config_path = given_value(t, "--config"), .state_dir = state ? state : DAEMON_DEFAULT_STATE, .socket_path = t->socket};
+    struct run_options o = {.config_path = given_value(t, "--config"),
+                            .state_dir = state ? state : DAEMON_DEFAULT_STATE,
+                            .socket_path = t->socket};
     char **sets = all_sets(t, &o.set_count);
     o.sets = sets;
     int rc = daemon_run(&o);
@@ -44,9 +46,12 @@ const struct command cmd_run = {
     .name = "run",
     .words = "",
     .summary = "run the node, in the foreground",
-    .text = "Runs the node until it is told to end (Ctrl-C, SIGTERM). It finds its neighbours by itself and needs no configuration. "
-            "With --share it offers this machine's Internet connection to the mesh; without, it uses a neighbour's when this machine has none.\n\n"
-            "Messages go to standard error. When everything is up, the line `ready` is printed on standard output. SIGHUP or `byway reload` "
+    .text = "Runs the node until it is told to end (Ctrl-C, SIGTERM). It finds its neighbours by itself and needs no "
+            "configuration. "
+            "With --share it offers this machine's Internet connection to the mesh; without, it uses a neighbour's "
+            "when this machine has none.\n\n"
+            "Messages go to standard error. When everything is up, the line `ready` is printed on standard output. "
+            "SIGHUP or `byway reload` "
             "applies a changed configuration.\n\n"
             "Several nodes on one machine need a network namespace, a --state and a --socket each.",
     .examples = "sudo byway run\nsudo byway run --share\nsudo byway run --config ./test.conf --set log.level=debug",

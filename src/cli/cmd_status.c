@@ -81,9 +81,12 @@ static void internet(const json_t *s, const json_t *exits)
     printf("\n");
     label("Sharing");
     int clients = (int)number_of(share, "clients");
-    if (!strcmp(sharing, "on")) printf("%syes%s, %d client%s\n", colour(GREEN), colour(PLAIN), clients, clients == 1 ? "" : "s");
-    else if (!strcmp(sharing, "probing")) printf("%snot yet%s: waiting for proof that the Internet answers\n", colour(YELLOW), colour(PLAIN));
-    else if (!strcmp(sharing, "down")) printf("%sno%s: it is wanted, but the Internet does not answer\n", colour(RED), colour(PLAIN));
+    if (!strcmp(sharing, "on"))
+        printf("%syes%s, %d client%s\n", colour(GREEN), colour(PLAIN), clients, clients == 1 ? "" : "s");
+    else if (!strcmp(sharing, "probing"))
+        printf("%snot yet%s: waiting for proof that the Internet answers\n", colour(YELLOW), colour(PLAIN));
+    else if (!strcmp(sharing, "down"))
+        printf("%sno%s: it is wanted, but the Internet does not answer\n", colour(RED), colour(PLAIN));
     else printf("no\n");
 }
 
@@ -134,7 +137,8 @@ static void problems(const json_t *s)
         printf("\n%sNothing is wrong.%s\n", colour(GREEN), colour(PLAIN));
         return;
     }
-    printf("\n%s%s%s\n", colour(BOLD), json_array_size(list) == 1 ? "One thing is wrong" : "Some things are wrong", colour(PLAIN));
+    printf("\n%s%s%s\n", colour(BOLD), json_array_size(list) == 1 ? "One thing is wrong" : "Some things are wrong",
+           colour(PLAIN));
     json_array_foreach(list, i, p)
     {
         printf("  %s!%s ", colour(RED), colour(PLAIN));
@@ -170,7 +174,8 @@ const struct command cmd_status = {
     .name = "status",
     .words = "",
     .summary = "one screen: who I am, neighbours, exit in use, traffic, what is wrong and what to do about it",
-    .text = "Shows how the node on this machine is doing: its name and address, how it reaches the Internet, whether it shares, its neighbours, "
+    .text = "Shows how the node on this machine is doing: its name and address, how it reaches the Internet, whether "
+            "it shares, its neighbours, "
             "its traffic, and every problem that it sees, with what to do about it.",
     .examples = "byway status\nbyway status --json | jq .problems",
     .asks = true,

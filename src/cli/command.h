@@ -1,5 +1,6 @@
-// Inside of the command line: the table of commands, what was typed, asking the daemon, printing. Each command is a file
-// cmd_NAME.c that defines its struct command; help, manual pages and the parser all work from that one description.
+// Inside of the command line: the table of commands, what was typed, asking the daemon, printing. Each command is a
+// file cmd_NAME.c that defines its struct command; help, manual pages and the parser all work from that one
+// description.
 #ifndef CLI_COMMAND_H
 #define CLI_COMMAND_H
 
@@ -59,8 +60,9 @@ bool given(const struct typed *t, const char *option);
 const struct option *command_option(const struct command *c, size_t i);
 
 // ---- saying ----
-int complain(const char *fmt, ...) __attribute__((format(printf, 1, 2)));                        // "byway: ..." on stderr; EXIT_FAILED
-int usage(const struct command *c, const char *fmt, ...) __attribute__((format(printf, 2, 3))); // likewise, with a pointer to help; EXIT_USAGE
+int complain(const char *fmt, ...) __attribute__((format(printf, 1, 2))); // "byway: ..." on stderr; EXIT_FAILED
+int usage(const struct command *c, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3))); // likewise, with a pointer to help; EXIT_USAGE
 void help_all(FILE *to);
 void help_command(const struct command *c, FILE *to);
 void man_page(const struct command *c, FILE *to); // NULL: byway(1)

@@ -159,18 +159,25 @@ static void man_command(const struct command *c, FILE *to)
         roff(c->examples, to);
         fputs("\n.fi\n", to);
     }
-    fputs(".SH EXIT STATUS\n0 done, 1 failed, 2 wrong usage.\n.SH SEE ALSO\n\\fBbyway\\fR(1), \\fBbyway.conf\\fR(5)\n", to);
+    fputs(".SH EXIT STATUS\n0 done, 1 failed, 2 wrong usage.\n.SH SEE ALSO\n\\fBbyway\\fR(1), \\fBbyway.conf\\fR(5)\n",
+          to);
 }
 
 static void man_all(FILE *to)
 {
-    fputs(".TH BYWAY 1 \"\" \"byway\" \"byway manual\"\n.SH NAME\nbyway \\- Internet by way of your neighbours\n.SH SYNOPSIS\n"
-          "\\fBbyway\\fR \\fICOMMAND\\fR [words] [options]\n.SH DESCRIPTION\n", to);
-    roff_paragraphs("byway turns a Linux machine into a node of a mesh: nodes find each other, encrypt every link, route around what breaks, and "
+    fputs(".TH BYWAY 1 \"\" \"byway\" \"byway manual\"\n.SH NAME\nbyway \\- Internet by way of your neighbours\n.SH "
+          "SYNOPSIS\n"
+          "\\fBbyway\\fR \\fICOMMAND\\fR [words] [options]\n.SH DESCRIPTION\n",
+          to);
+    roff_paragraphs("byway turns a Linux machine into a node of a mesh: nodes find each other, encrypt every link, "
+                    "route around what breaks, and "
                     "share the Internet connections that some of them have.\n\n"
-                    "To begin, run `sudo byway run` here and on a neighbour's machine, with --share on one that has Internet; `byway status` then "
+                    "To begin, run `sudo byway run` here and on a neighbour's machine, with --share on one that has "
+                    "Internet; `byway status` then "
                     "tells how things stand and what to do about what does not work.\n\n"
-                    "Options may stand before or after a command's words. Errors go to standard error as \"byway: what is wrong (what to do)\".", to);
+                    "Options may stand before or after a command's words. Errors go to standard error as \"byway: what "
+                    "is wrong (what to do)\".",
+                    to);
     fputs(".SH COMMANDS\n", to);
     for (const struct command *const *c = commands; *c; c++) {
         fputs(".TP\n\\fBbyway ", to);
@@ -183,9 +190,14 @@ static void man_all(FILE *to)
         roff_name(*c, '-', to);
         fputs("\\fR(1)\n", to);
     }
-    fputs(".SH ENVIRONMENT\n.TP\n\\fBBYWAY_SOCKET\\fR\nthe node's socket, where \\-\\-socket is not given\n.TP\n\\fBNO_COLOR\\fR\nset to anything: no colours\n", to);
-    fputs(".SH FILES\n.TP\n\\fI/etc/byway/byway.conf\\fR\nconfiguration, see \\fBbyway.conf\\fR(5); none is needed\n.TP\n\\fI/var/lib/byway\\fR\n"
-          "the node's identity and what it must remember\n.TP\n\\fI/run/byway/api.sock\\fR\nthe node's socket, for root and the group byway\n", to);
+    fputs(".SH ENVIRONMENT\n.TP\n\\fBBYWAY_SOCKET\\fR\nthe node's socket, where \\-\\-socket is not "
+          "given\n.TP\n\\fBNO_COLOR\\fR\nset to anything: no colours\n",
+          to);
+    fputs(".SH FILES\n.TP\n\\fI/etc/byway/byway.conf\\fR\nconfiguration, see \\fBbyway.conf\\fR(5); none is "
+          "needed\n.TP\n\\fI/var/lib/byway\\fR\n"
+          "the node's identity and what it must remember\n.TP\n\\fI/run/byway/api.sock\\fR\nthe node's socket, for "
+          "root and the group byway\n",
+          to);
     fputs(".SH EXIT STATUS\n0 done, 1 failed, 2 wrong usage.\n.SH SEE ALSO\n\\fBbyway.conf\\fR(5)\n", to);
 }
 

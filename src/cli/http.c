@@ -53,10 +53,12 @@ static void say_unreachable(const char *path)
         complain("the node cannot be reached at %s: %s", path, strerror(errno));
     } else if (!stat(path, &st) && st.st_gid) {
         struct group *g = getgrgid(st.st_gid);
-        complain("you may not speak to the node here (use sudo, or join the group %s: sudo usermod -aG %s $USER, then log in again)",
-             g ? g->gr_name : "of its socket", g ? g->gr_name : "GROUP");
+        complain("you may not speak to the node here (use sudo, or join the group %s: sudo usermod -aG %s $USER, then "
+                 "log in again)",
+                 g ? g->gr_name : "of its socket", g ? g->gr_name : "GROUP");
     } else {
-        complain("you may not speak to the node here (use sudo; to do without: sudo groupadd byway, join it, restart the node)");
+        complain("you may not speak to the node here (use sudo; to do without: sudo groupadd byway, join it, restart "
+                 "the node)");
     }
 }
 
@@ -66,9 +68,13 @@ static bool send_request(int fd, const char *method, const char *path, const jso
     bool sent = false;
     int n;
     if (text)
-        n = asprintf(&head, "%s %s HTTP/1.1\r\nHost: byway\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n\r\n%s",
+        n = asprintf(&head,
+                     "%s %s HTTP/1.1\r\nHost: byway\r\nConnection: close\r\nContent-Type: "
+                     "application/json\r\nContent-Length: %zu\r\n\r\n%s",
                      method, path, strlen(text), text);
-    else n = asprintf(&head, "%s %s HTTP/1.1\r\nHost: byway\r\nConnection: close\r\nContent-Length: 0\r\n\r\n", method, path);
+    else
+        n = asprintf(&head, "%s %s HTTP/1.1\r\nHost: byway\r\nConnection: close\r\nContent-Length: 0\r\n\r\n", method,
+                     path);
     const char *p = head;
     while (n > 0) {
         ssize_t done = send(fd, p, (size_t)n, MSG_NOSIGNAL);

@@ -68,7 +68,8 @@ int invite_encode(const struct invite *i, char *out)
     uint8_t raw[RAW_MAX];
     struct bw_wr w = bw_wr(raw, sizeof raw);
     size_t name = strnlen(i->name, INVITE_NAME);
-    if (i->endpoint_count > INVITE_ENDPOINTS || name == INVITE_NAME || (name && !plain(i->name, name))) return BW_ERR_RANGE;
+    if (i->endpoint_count > INVITE_ENDPOINTS || name == INVITE_NAME || (name && !plain(i->name, name)))
+        return BW_ERR_RANGE;
     bw_wr_bytes(&w, i->key, 32);
     if (name) {
         bw_wr_u8(&w, ITEM_NAME);

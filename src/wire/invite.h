@@ -1,4 +1,5 @@
-// The line of text that `byway invite` prints and `byway join` takes (docs/spec/invite.md): who to join, where, and with what.
+// The line of text that `byway invite` prints and `byway join` takes (docs/spec/invite.md): who to join, where, and
+// with what.
 #ifndef WIRE_INVITE_H
 #define WIRE_INVITE_H
 
@@ -30,7 +31,8 @@ struct invite {
 // out: INVITE_TEXT bytes. BW_ERR_RANGE: a field that the format cannot hold.
 int invite_encode(const struct invite *i, char *out) BW_NODISCARD;
 // The whole text or nothing; blanks and line ends around it are fine. BW_ERR_MALFORMED, BW_ERR_SHORT (cut off),
-// BW_ERR_UNSUPPORTED (a version of the format that is newer than we are), BW_ERR_AUTH (mistyped: the check does not fit).
+// BW_ERR_UNSUPPORTED (a version of the format that is newer than we are), BW_ERR_AUTH (mistyped: the check does not
+// fit).
 int invite_decode(const char *text, struct invite *out) BW_NODISCARD;
 
 #endif

@@ -1,5 +1,5 @@
-// Whatever a client may send on the API's unix socket, against the real server: it runs in this process, driven until the
-// connection is done with.
+// Whatever a client may send on the API's unix socket, against the real server: it runs in this process, driven until
+// the connection is done with.
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -80,7 +80,12 @@ static void start(void)
 {
     char why[256];
     struct api_options o = {.loop = &loop, .source = {NULL, status, peers, routes, sessions, exits, counters}};
-    o.actions = (struct api_actions){.peer_add = peer_add, .peer_remove = peer_remove, .exit_use = exit_use, .ping = probe, .trace = probe, .join = join};
+    o.actions = (struct api_actions){.peer_add = peer_add,
+                                     .peer_remove = peer_remove,
+                                     .exit_use = exit_use,
+                                     .ping = probe,
+                                     .trace = probe,
+                                     .join = join};
     snprintf(path, sizeof path, "/tmp/byway-fuzz-%ld.sock", (long)getpid());
     uv_loop_init(&loop);
     api = api_new(&o);

@@ -14,7 +14,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     memcpy(text, data, size);
     text[size] = 0;
     if (!invite_decode(text, &a)) {
-        if (invite_encode(&a, again) || invite_decode(again, &b) || memcmp(a.key, b.key, 32) || strcmp(a.name, b.name)) abort();
+        if (invite_encode(&a, again) || invite_decode(again, &b) || memcmp(a.key, b.key, 32) || strcmp(a.name, b.name))
+            abort();
         if (a.endpoint_count != b.endpoint_count || a.has_secret != b.has_secret) abort();
     }
     free(text);

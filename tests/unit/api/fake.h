@@ -1,5 +1,5 @@
-// A node made of made-up data behind a real API: the data source is the seam, the sockets, libmicrohttpd, curl and wg are
-// real. The server's loop runs in a thread; what its actions were asked is written down here.
+// A node made of made-up data behind a real API: the data source is the seam, the sockets, libmicrohttpd, curl and wg
+// are real. The server's loop runs in a thread; what its actions were asked is written down here.
 #ifndef TESTS_UNIT_API_FAKE_H
 #define TESTS_UNIT_API_FAKE_H
 
@@ -84,8 +84,17 @@ static void fake_key(uint8_t key[32], uint8_t first)
 static void fake_status(void *ctx, struct view_status *s)
 {
     (void)ctx;
-    *s = (struct view_status){.name = "mill", .uptime_s = 3725, .peers = 2, .routes = 5, .exit_state = VIEW_EXIT_ACTIVE, .exit_via = "barn",
-                              .exit_since_s = 61, .share_state = VIEW_SHARE_OFF, .rx_bytes = 123456789, .tx_bytes = 2048, .problem_count = 1};
+    *s = (struct view_status){.name = "mill",
+                              .uptime_s = 3725,
+                              .peers = 2,
+                              .routes = 5,
+                              .exit_state = VIEW_EXIT_ACTIVE,
+                              .exit_via = "barn",
+                              .exit_since_s = 61,
+                              .share_state = VIEW_SHARE_OFF,
+                              .rx_bytes = 123456789,
+                              .tx_bytes = 2048,
+                              .problem_count = 1};
     s->address = addr(OUR_MESH);
     s->exit_address = addr("fcaa::1");
     fake_key(s->key, 1);
@@ -97,14 +106,27 @@ static void fake_status(void *ctx, struct view_status *s)
 static void fake_peers(void *ctx, view_peer_fn *fn, void *arg)
 {
     (void)ctx;
-    struct view_peer p = {.name = "barn", .link = "eth0", .state = "up", .rtt_us = 3250, .cost = 96, .rx_bytes = 5000, .tx_bytes = 7000,
-                          .last_handshake_s = 12, .source = "discovered"};
+    struct view_peer p = {.name = "barn",
+                          .link = "eth0",
+                          .state = "up",
+                          .rtt_us = 3250,
+                          .cost = 96,
+                          .rx_bytes = 5000,
+                          .tx_bytes = 7000,
+                          .last_handshake_s = 12,
+                          .source = "discovered"};
     fake_key(p.key, 0x40);
     p.address = addr("fcbb::2");
     assert_int_equal(bw_endpoint_parse("[fe80::2%1]:4870", &p.endpoint), 0);
     fn(arg, &p);
-    struct view_peer q = {.name = "", .stock = true, .link = "peer stock \"1\"", .state = "connecting", .rtt_us = -1, .cost = 65535,
-                          .last_handshake_s = -1, .source = "config"};
+    struct view_peer q = {.name = "",
+                          .stock = true,
+                          .link = "peer stock \"1\"",
+                          .state = "connecting",
+                          .rtt_us = -1,
+                          .cost = 65535,
+                          .last_handshake_s = -1,
+                          .source = "config"};
     fake_key(q.key, 0xf0); // its base64 has + and /
     fn(arg, &q);
 }
@@ -112,7 +134,8 @@ static void fake_peers(void *ctx, view_peer_fn *fn, void *arg)
 static void fake_routes(void *ctx, view_route_fn *fn, void *arg)
 {
     (void)ctx;
-    struct view_route r = {.router_id = {0, 1, 2, 3, 4, 5, 6, 0xff}, .metric = 96, .link = "eth0", .selected = true, .seqno = 7};
+    struct view_route r = {
+        .router_id = {0, 1, 2, 3, 4, 5, 6, 0xff}, .metric = 96, .link = "eth0", .selected = true, .seqno = 7};
     r.next_hop = addr("fe80::2");
     for (unsigned i = 0; i < fake.route_count; i++) {
         r.prefix = bw_prefix_host(&(struct bw_addr){{0xfc, 0xbb, (uint8_t)(i >> 8), (uint8_t)i, [15] = 2}});
@@ -215,7 +238,8 @@ static int fake_ping(void *ctx, const struct api_probe *p, struct api_reply *r, 
         api_reply_line(r, json_pack("{s:i, s:f}", "seq", (int)i, "rtt_ms", i == 2 ? -1.0 : 3.2));
         if (fake.ping_hangs) return 0;
     }
-    api_reply_line(r, json_pack("{s:b, s:i, s:i, s:n, s:s}", "done", 1, "sent", (int)p->count, "received", (int)p->count - (p->count > 1), "key", "session", "none"));
+    api_reply_line(r, json_pack("{s:b, s:i, s:i, s:n, s:s}", "done", 1, "sent", (int)p->count, "received",
+                                (int)p->count - (p->count > 1), "key", "session", "none"));
     api_reply_end(r);
     return 0;
 }
@@ -223,8 +247,10 @@ static int fake_ping(void *ctx, const struct api_probe *p, struct api_reply *r, 
 static int fake_trace(void *ctx, const struct api_probe *p, struct api_reply *r, struct api_error *e)
 {
     (void)ctx, (void)e, (void)p;
-    api_reply_line(r, json_pack("{s:i, s:s, s:s, s:[f,f,f]}", "hop", 1, "address", "fcbb::2", "name", "barn", "rtt_ms", 1.5, 1.25, -1.0));
-    api_reply_line(r, json_pack("{s:i, s:s, s:n, s:[f,f,f]}", "hop", 2, "address", "fcbb::3", "name", "rtt_ms", 2.5, 2.25, 2.0));
+    api_reply_line(r, json_pack("{s:i, s:s, s:s, s:[f,f,f]}", "hop", 1, "address", "fcbb::2", "name", "barn", "rtt_ms",
+                                1.5, 1.25, -1.0));
+    api_reply_line(
+        r, json_pack("{s:i, s:s, s:n, s:[f,f,f]}", "hop", 2, "address", "fcbb::3", "name", "rtt_ms", 2.5, 2.25, 2.0));
     api_reply_line(r, json_pack("{s:b, s:b, s:n, s:s}", "done", 1, "reached", 1, "key", "session", "none"));
     api_reply_end(r);
     return 0;
@@ -297,7 +323,8 @@ static void fake_start(void)
     struct api_options o = {
         .loop = &fake.loop,
         .source = {NULL, fake_status, fake_peers, fake_routes, fake_sessions, fake_exits, fake_counters},
-        .actions = {NULL, fake_peer_add, fake_peer_remove, fake_exit_use, fake_reload, fake_invite, fake_join, fake_ping, fake_trace, fake_gone},
+        .actions = {NULL, fake_peer_add, fake_peer_remove, fake_exit_use, fake_reload, fake_invite, fake_join,
+                    fake_ping, fake_trace, fake_gone},
         .mesh = {NULL, fake_offer, fake_lease},
     };
     fake.api = api_new(&o);
@@ -362,7 +389,8 @@ static inline uint64_t now_ms(void)
         assert_true(cond);                                                     \
     } while (0)
 
-// A network and mount namespace of our own with mesh addresses on lo and an empty /run; false where the kernel forbids it.
+// A network and mount namespace of our own with mesh addresses on lo and an empty /run; false where the kernel forbids
+// it.
 static inline bool own_world(void)
 {
     uid_t uid = getuid();
@@ -375,7 +403,8 @@ static inline bool own_world(void)
         close(fd);
     }
     if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) || mount("run", "/run", "tmpfs", 0, NULL)) return false;
-    return !system("ip link set lo up && ip addr add " OUR_MESH "/128 dev lo nodad && ip addr add fcbb::7/128 dev lo nodad && "
+    return !system("ip link set lo up && ip addr add " OUR_MESH
+                   "/128 dev lo nodad && ip addr add fcbb::7/128 dev lo nodad && "
                    "ip addr add fc00::e/128 dev lo nodad && ip addr add 2001:db8::7/128 dev lo nodad");
 }
 

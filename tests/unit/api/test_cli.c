@@ -1,4 +1,5 @@
-// The program itself, as a person types it, against the API with made-up data behind it: every command that asks the node.
+// The program itself, as a person types it, against the API with made-up data behind it: every command that asks the
+// node.
 #include <libgen.h>
 #include <limits.h>
 
@@ -91,7 +92,8 @@ static void test_tables(void **state)
 static void test_changes(void **state)
 {
     (void)state;
-    says(byway(0, "peer add 8PHy8/T19vf4+fr7/P3+/wABAgMEBQYHCAkKCwwNDg8= --endpoint mill.net:4870 --save --name x"), "added\n");
+    says(byway(0, "peer add 8PHy8/T19vf4+fr7/P3+/wABAgMEBQYHCAkKCwwNDg8= --endpoint mill.net:4870 --save --name x"),
+         "added\n");
     assert_true(fake.added.save && fake.added.key[0] == 0xf0 && !fake.added.has_psk);
     assert_string_equal(fake.added.endpoint, "mill.net:4870");
     sh(NULL, "umask 077; wg genpsk > %s/psk", fake.dir);
@@ -105,7 +107,8 @@ static void test_changes(void **state)
     says(byway(1, args), "open to everybody");
     snprintf(args, sizeof args, "%s/psk", fake.dir);
     unlink(args);
-    says(byway(1, "peer add AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA= --name taken"), "byway: another peer is called taken (choose another name)\n");
+    says(byway(1, "peer add AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA= --name taken"),
+         "byway: another peer is called taken (choose another name)\n");
     says(byway(0, "peer remove 8PHy8/T19vf4+fr7/P3+/wABAgMEBQYHCAkKCwwNDg8= --save"), "removed\n");
     assert_true(fake.removed[0] == 0xf0 && fake.removed[31] == 0x0f && fake.removed_save);
     says(byway(1, "peer remove AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="), "byway: there is no such peer\n");
@@ -127,14 +130,16 @@ static void test_changes(void **state)
     assert_string_equal(fake.invited.endpoint, "[2001:db8::1]:5");
     says(byway(0, "invite --qr"), "\u2588\u2580");
     assert_false(fake.invited.secret);
-    assert_string_equal(byway(0, "key show"), "address  " OUR_MESH "\nkey      AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA=\n");
+    assert_string_equal(byway(0, "key show"),
+                        "address  " OUR_MESH "\nkey      AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA=\n");
 }
 
 static void test_ping_trace(void **state)
 {
     (void)state;
-    assert_string_equal(byway(0, "ping fcbb::2 --count=3"), "1: fcbb::2 answers in 3.2 ms\n2: no answer\n3: fcbb::2 answers in 3.2 ms\n"
-                                                            "3 sent, 2 answered\nsession  none\n");
+    assert_string_equal(byway(0, "ping fcbb::2 --count=3"),
+                        "1: fcbb::2 answers in 3.2 ms\n2: no answer\n3: fcbb::2 answers in 3.2 ms\n"
+                        "3 sent, 2 answered\nsession  none\n");
     char *out = byway(0, "trace fcbb::3");
     says(out, "  1  fcbb::2                                  barn              1.5 ms    1.2 ms         *\n");
     says(byway(1, "ping 10.0.0.1"), "byway: that is no mesh address\n");
@@ -181,7 +186,10 @@ static void test_monitor(void **state)
 static void test_no_node(void **state)
 {
     (void)state;
-    static const char *const asking[] = {"status", "peers", "peer add AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA=", "exit use auto", "ping fcbb::2", "monitor", "invite", "join x", "reload"};
+    static const char *const asking[] = {
+        "status",        "peers",        "peer add AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA=",
+        "exit use auto", "ping fcbb::2", "monitor",
+        "invite",        "join x",       "reload"};
     for (size_t i = 0; i < sizeof asking / sizeof *asking; i++) {
         int status;
         char *out = sh(&status, "%s %s --socket %s/nobody 2>&1", program, asking[i], fake.dir);
@@ -192,7 +200,8 @@ static void test_no_node(void **state)
     // somebody without the right: told what to join
     chmod(fake.dir, 0755);
     int status;
-    char *out = sh(&status, "setpriv --reuid 65534 --regid 65534 --clear-groups %s status --socket %s 2>&1", program, fake.sock);
+    char *out = sh(&status, "setpriv --reuid 65534 --regid 65534 --clear-groups %s status --socket %s 2>&1", program,
+                   fake.sock);
     assert_int_equal(status, 1);
     says(out, "byway: you may not speak to the node here (use sudo");
 }
@@ -272,10 +281,14 @@ int main(int argc, char **argv)
         return 1;
     }
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_status, setup, teardown),     cmocka_unit_test_setup_teardown(test_json, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_tables, setup, teardown),     cmocka_unit_test_setup_teardown(test_changes, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_ping_trace, setup, teardown), cmocka_unit_test_setup_teardown(test_monitor, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_no_node, setup, teardown),    cmocka_unit_test_setup_teardown(test_wrong_usage, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_status, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_json, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_tables, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_changes, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_ping_trace, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_monitor, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_no_node, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_wrong_usage, setup, teardown),
         cmocka_unit_test_setup_teardown(test_check_and_key, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -85,7 +85,8 @@ static void test_get_and_post(void **state)
     assert_int_equal(got.status, 200);
     assert_string_equal(got.error, "");
     assert_non_null(strstr(got.body, OUR_MESH));
-    run((struct http_request){.url = "http://[" OUR_MESH "]:4870/v1/lease", .source = &source, .body = "{\"n\":1}", .body_len = 7});
+    run((struct http_request){
+        .url = "http://[" OUR_MESH "]:4870/v1/lease", .source = &source, .body = "{\"n\":1}", .body_len = 7});
     assert_int_equal(got.status, 403);
     assert_string_equal(got.body, "{\"error\":\"no\"}");
     assert_string_equal(fake.lease_body, "{\"n\":1}");
@@ -120,7 +121,8 @@ static void test_no_answer(void **state)
     assert_int_equal(got.status, 0);
     assert_true(now_ms() - begin >= 300 && now_ms() - begin < 3000);
     close(accept(fd, NULL, NULL)); // that one's connection
-    static const char *const endless[] = {"HTTP/1.1 200 OK\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 99999999\r\n\r\n", "HTTP/1.1 200 OK\r\n"};
+    static const char *const endless[] = {"HTTP/1.1 200 OK\r\n\r\n",
+                                          "HTTP/1.1 200 OK\r\nContent-Length: 99999999\r\n\r\n", "HTTP/1.1 200 OK\r\n"};
     for (int i = 0; i < 3; i++) {
         struct http_request r = {.url = url, .timeout_ms = 10000, .max_body = 10000};
         unsigned before = got.done;

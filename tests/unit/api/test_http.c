@@ -1,4 +1,5 @@
-// The HTTP face over real sockets, asked by curl: INTERFACES' resources and changes, who may do what, streams, life and death.
+// The HTTP face over real sockets, asked by curl: INTERFACES' resources and changes, who may do what, streams, life and
+// death.
 #include "unit/api/fake.h"
 
 static int setup(void **state)
@@ -45,12 +46,18 @@ static void test_status(void **state)
     const char *name, *address, *key, *version, *es, *ea, *via, *ss, *code, *text, *hint;
     json_int_t up, peers, routes, rx, tx, since, clients;
     json_error_t e;
-    assert_int_equal(json_unpack_ex(j, &e, JSON_STRICT, "{s:s,s:s,s:s,s:s,s:I,s:I,s:I,s:o,s:o,s:I,s:I,s:o}", "name", &name, "address", &address,
-                                    "key", &key, "version", &version, "uptime_s", &up, "peers", &peers, "routes", &routes, "exit", &exit, "share",
-                                    &share, "rx_bytes", &rx, "tx_bytes", &tx, "problems", &problems), 0);
-    assert_int_equal(json_unpack_ex(exit, &e, JSON_STRICT, "{s:s,s:s,s:s,s:I}", "state", &es, "address", &ea, "via", &via, "since_s", &since), 0);
+    assert_int_equal(json_unpack_ex(j, &e, JSON_STRICT, "{s:s,s:s,s:s,s:s,s:I,s:I,s:I,s:o,s:o,s:I,s:I,s:o}", "name",
+                                    &name, "address", &address, "key", &key, "version", &version, "uptime_s", &up,
+                                    "peers", &peers, "routes", &routes, "exit", &exit, "share", &share, "rx_bytes", &rx,
+                                    "tx_bytes", &tx, "problems", &problems),
+                     0);
+    assert_int_equal(json_unpack_ex(exit, &e, JSON_STRICT, "{s:s,s:s,s:s,s:I}", "state", &es, "address", &ea, "via",
+                                    &via, "since_s", &since),
+                     0);
     assert_int_equal(json_unpack_ex(share, &e, JSON_STRICT, "{s:s,s:I}", "state", &ss, "clients", &clients), 0);
-    assert_int_equal(json_unpack_ex(json_array_get(problems, 0), &e, JSON_STRICT, "{s:s,s:s,s:s}", "code", &code, "text", &text, "hint", &hint), 0);
+    assert_int_equal(json_unpack_ex(json_array_get(problems, 0), &e, JSON_STRICT, "{s:s,s:s,s:s}", "code", &code,
+                                    "text", &text, "hint", &hint),
+                     0);
     assert_string_equal(name, "mill");
     assert_string_equal(address, OUR_MESH);
     assert_string_equal(key, "AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA=");
@@ -69,22 +76,30 @@ static void test_lists(void **state)
     (void)state;
     json_t *j = get("/v1/peers");
     char *text = json_dumps(j, JSON_COMPACT | JSON_REAL_PRECISION(9));
-    assert_string_equal(text,
-        "[{\"name\":\"barn\",\"key\":\"QEFCQ0RFRkdISUpLTE1OT1BRUlNUVVZXWFlaW1xdXl8=\",\"address\":\"fcbb::2\",\"link\":\"eth0\","
-        "\"endpoint\":\"[fe80::2%1]:4870\",\"state\":\"up\",\"rtt_ms\":3.25,\"cost\":96,\"rx_bytes\":5000,\"tx_bytes\":7000,\"last_handshake_s\":12,"
-        "\"source\":\"discovered\"},"
-        "{\"name\":\"\",\"key\":\"8PHy8/T19vf4+fr7/P3+/wABAgMEBQYHCAkKCwwNDg8=\",\"address\":null,\"link\":\"peer stock \\\"1\\\"\","
-        "\"endpoint\":null,\"state\":\"connecting\",\"rtt_ms\":null,\"cost\":65535,\"rx_bytes\":0,\"tx_bytes\":0,\"last_handshake_s\":null,"
-        "\"source\":\"config\"}]");
+    assert_string_equal(text, "[{\"name\":\"barn\",\"key\":\"QEFCQ0RFRkdISUpLTE1OT1BRUlNUVVZXWFlaW1xdXl8=\","
+                              "\"address\":\"fcbb::2\",\"link\":\"eth0\","
+                              "\"endpoint\":\"[fe80::2%1]:4870\",\"state\":\"up\",\"rtt_ms\":3.25,\"cost\":96,\"rx_"
+                              "bytes\":5000,\"tx_bytes\":7000,\"last_handshake_s\":12,"
+                              "\"source\":\"discovered\"},"
+                              "{\"name\":\"\",\"key\":\"8PHy8/T19vf4+fr7/P3+/"
+                              "wABAgMEBQYHCAkKCwwNDg8=\",\"address\":null,\"link\":\"peer stock \\\"1\\\"\","
+                              "\"endpoint\":null,\"state\":\"connecting\",\"rtt_ms\":null,\"cost\":65535,\"rx_bytes\":"
+                              "0,\"tx_bytes\":0,\"last_handshake_s\":null,"
+                              "\"source\":\"config\"}]");
     free(text);
     json_decref(j);
     expect("http://byway/v1/routes", 200,
-           "[{\"prefix\":\"fcbb::2/128\",\"router_id\":\"00:01:02:03:04:05:06:ff\",\"metric\":96,\"next_hop\":\"fe80::2\",\"link\":\"eth0\","
-           "\"selected\":true,\"seqno\":7},{\"prefix\":\"192.168.7.0/24\",\"router_id\":\"00:00:00:00:00:00:00:00\",\"metric\":65535,"
+           "[{\"prefix\":\"fcbb::2/"
+           "128\",\"router_id\":\"00:01:02:03:04:05:06:ff\",\"metric\":96,\"next_hop\":\"fe80::2\",\"link\":\"eth0\","
+           "\"selected\":true,\"seqno\":7},{\"prefix\":\"192.168.7.0/"
+           "24\",\"router_id\":\"00:00:00:00:00:00:00:00\",\"metric\":65535,"
            "\"next_hop\":null,\"link\":null,\"selected\":false,\"seqno\":0}]");
-    expect("http://byway/v1/sessions", 200, "[{\"address\":\"fcbb::2\",\"state\":\"up\",\"cipher\":\"AES-256-GCM\",\"rtt_ms\":10.0,\"rx_bytes\":1,\"tx_bytes\":2}]");
+    expect("http://byway/v1/sessions", 200,
+           "[{\"address\":\"fcbb::2\",\"state\":\"up\",\"cipher\":\"AES-256-GCM\",\"rtt_ms\":10.0,\"rx_bytes\":1,\"tx_"
+           "bytes\":2}]");
     expect("http://byway/v1/exits", 200,
-           "[{\"address\":\"fcaa::1\",\"name\":\"barn\",\"metric\":96,\"rtt_ms\":3.25,\"state\":\"active\",\"families\":[\"ipv4\"],\"price\":0}]");
+           "[{\"address\":\"fcaa::1\",\"name\":\"barn\",\"metric\":96,\"rtt_ms\":3.25,\"state\":\"active\","
+           "\"families\":[\"ipv4\"],\"price\":0}]");
     fake.route_count = 5000; // an answer of a megabyte
     j = get("/v1/routes");
     assert_int_equal(json_array_size(j), 5001);
@@ -100,10 +115,12 @@ static void test_metrics(void **state)
     char *m = ask("http://byway/metrics");
     assert_non_null(strstr(m, "# TYPE byway_rx_bytes_total counter\nbyway_rx_bytes_total 123456789\n"));
     assert_non_null(strstr(m, "byway_exit_state{state=\"active\"} 1\n"));
-    assert_non_null(strstr(m, "# TYPE byway_drops_total counter\nbyway_drops_total{reason=\"no_route\"} 17\nbyway_drops_total{reason=\"a\\\"b\\\\c\"} 1\n"));
+    assert_non_null(strstr(m, "# TYPE byway_drops_total counter\nbyway_drops_total{reason=\"no_route\"} "
+                              "17\nbyway_drops_total{reason=\"a\\\"b\\\\c\"} 1\n"));
     assert_non_null(strstr(m, "# TYPE byway_leases gauge\nbyway_leases 3\n"));
     assert_non_null(strstr(m, "link=\"peer stock \\\"1\\\"\"} 65535\n"));
-    assert_non_null(strstr(m, "byway_peer_rtt_seconds{key=\"QEFCQ0RFRkdISUpLTE1OT1BRUlNUVVZXWFlaW1xdXl8=\",name=\"barn\",link=\"eth0\"} 0.003250\n"));
+    assert_non_null(strstr(m, "byway_peer_rtt_seconds{key=\"QEFCQ0RFRkdISUpLTE1OT1BRUlNUVVZXWFlaW1xdXl8=\",name="
+                              "\"barn\",link=\"eth0\"} 0.003250\n"));
     // every line is a comment or "name[{labels}] number"
     for (char *line = strtok(m, "\n"); line && strncmp(line, " 200", 4); line = strtok(NULL, "\n")) {
         char *value = strrchr(line, ' ');
@@ -119,18 +136,23 @@ static void test_changes(void **state)
     assert_string_equal(fake.added.endpoint, "mill.net:4870");
     assert_int_equal(fake.added.key[0], 0xf0);
     assert_true(fake.added.save && fake.added.has_psk && fake.added.psk[0] == 1 && !fake.added.internet);
-    expect("-d '{\"key\":\"AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA=\",\"name\":\"taken\"}' http://byway/v1/peers", 409,
-           "{\"error\":\"another peer is called taken\",\"hint\":\"choose another name\"}");
+    expect("-d '{\"key\":\"AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA=\",\"name\":\"taken\"}' http://byway/v1/peers",
+           409, "{\"error\":\"another peer is called taken\",\"hint\":\"choose another name\"}");
     expect("-d '{\"endpoint\":\"a:1\"}' http://byway/v1/peers", 400, "\\\"key\\\" is not given");
     expect("-d '{\"key\":\"short\"}' http://byway/v1/peers", 400, "44 characters");
-    expect("-d '{\"key\":\"AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA=\",\"endpont\":\"a:1\"}' http://byway/v1/peers", 400, "unknown field");
-    expect("-d '{\"key\":\"AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA=\",\"endpoint\":\"a:1\\n[api]\"}' http://byway/v1/peers", 400, "endpoint");
-    expect("-d '{\"key\":\"AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA=\",\"name\":\"a]b\"}' http://byway/v1/peers", 400, "name");
+    expect("-d '{\"key\":\"AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA=\",\"endpont\":\"a:1\"}' http://byway/v1/peers",
+           400, "unknown field");
+    expect("-d '{\"key\":\"AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA=\",\"endpoint\":\"a:1\\n[api]\"}' "
+           "http://byway/v1/peers",
+           400, "endpoint");
+    expect("-d '{\"key\":\"AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA=\",\"name\":\"a]b\"}' http://byway/v1/peers",
+           400, "name");
     expect("-d '[1]' http://byway/v1/peers", 400, "no JSON object");
     expect("-d 'x' http://byway/v1/peers", 400, "no JSON object");
     // the same key in each way that it may be written
-    static const char *const forms[] = {"8PHy8/T19vf4+fr7/P3+/wABAgMEBQYHCAkKCwwNDg8=", "8PHy8_T19vf4-fr7_P3-_wABAgMEBQYHCAkKCwwNDg8",
-                                        "8PHy8%2FT19vf4%2Bfr7%2FP3%2B%2FwABAgMEBQYHCAkKCwwNDg8%3D"};
+    static const char *const forms[] = {
+        "8PHy8/T19vf4+fr7/P3+/wABAgMEBQYHCAkKCwwNDg8=", "8PHy8_T19vf4-fr7_P3-_wABAgMEBQYHCAkKCwwNDg8",
+        "8PHy8%2FT19vf4%2Bfr7%2FP3%2B%2FwABAgMEBQYHCAkKCwwNDg8%3D"};
     for (int i = 0; i < 3; i++) {
         char args[256];
         memset(fake.removed, 0, 32);
@@ -165,7 +187,8 @@ static void test_ping_and_trace(void **state)
 {
     (void)state;
     expect("-d '{\"address\":\"fcbb::2\",\"count\":3}' http://byway/v1/ping", 200,
-           "{\"seq\":1,\"rtt_ms\":3.2}\n{\"seq\":2,\"rtt_ms\":-1.0}\n{\"seq\":3,\"rtt_ms\":3.2}\n{\"done\":true,\"sent\":3,");
+           "{\"seq\":1,\"rtt_ms\":3.2}\n{\"seq\":2,\"rtt_ms\":-1.0}\n{\"seq\":3,\"rtt_ms\":3.2}\n{\"done\":true,"
+           "\"sent\":3,");
     assert_int_equal(fake.probe.interval_ms, 1000);
     expect("-d '{\"address\":\"fcbb::2\"}' http://byway/v1/trace", 200, "\"hop\":2");
     expect("-d '{\"address\":\"1.2.3.4\"}' http://byway/v1/ping", 400, "no mesh address");
@@ -225,7 +248,9 @@ static void test_events(void **state)
     assert_string_equal(line, ": byway\n");
     wait_for(5, wanted());
     fake_call(send_event, &n);
-    static const char *const want[] = {"\n", "event: link-up\n", "data: {\"name\":\"barn\",\"n\":7,\"type\":\"link-up\",\"time_s\":", "\n", "event: exit\n", "data: {\"state\":\"active\","};
+    static const char *const want[] = {
+        "\n", "event: link-up\n", "data: {\"name\":\"barn\",\"n\":7,\"type\":\"link-up\",\"time_s\":",
+        "\n", "event: exit\n",    "data: {\"state\":\"active\","};
     for (size_t i = 0; i < 6; i++) {
         assert_non_null(fgets(line, sizeof line, f));
         assert_memory_equal(line, want[i], strlen(want[i]));
@@ -279,9 +304,19 @@ static void test_tcp(void **state)
     assert_non_null(strstr(tcp("-H 'Host: localhost:14871' http://127.0.0.1:14871/v1/status"), " 200"));
     assert_non_null(strstr(tcp("-H 'Host: [::1]:14871' http://127.0.0.1:14871/v1/status"), " 200"));
     assert_non_null(strstr(tcp("-H 'Host: LOCALHOST' http://127.0.0.1:14871/metrics"), " 200"));
-    static const char *const names[] = {"evil.example", "evil.example:14871", "127.0.0.1.evil.example", "localhost.evil.example:1", "", "[::1", "[::1]x", "127.0.0.1:x", "[localhost]"};
+    static const char *const names[] = {"evil.example",
+                                        "evil.example:14871",
+                                        "127.0.0.1.evil.example",
+                                        "localhost.evil.example:1",
+                                        "",
+                                        "[::1",
+                                        "[::1]x",
+                                        "127.0.0.1:x",
+                                        "[localhost]"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        char *out = sh(NULL, "curl -s -m 20 -w ' %%{http_code}' -H 'Host: %s' -H 'X: y' http://127.0.0.1:14871/v1/status", names[i]);
+        char *out =
+            sh(NULL, "curl -s -m 20 -w ' %%{http_code}' -H 'Host: %s' -H 'X: y' http://127.0.0.1:14871/v1/status",
+               names[i]);
         if (!strstr(out, " 403") && !strstr(out, " 400")) fail_msg("Host %s -> %s", names[i], out);
         assert_null(strstr(out, "mill"));
     }
@@ -383,9 +418,12 @@ static uint32_t rnd(void)
 static void hostile_round(int n)
 {
     static const char *const seeds[] = {
-        "GET /v1/status HTTP/1.1\r\nHost: x\r\n\r\n", "POST /v1/peers HTTP/1.1\r\nHost: x\r\nContent-Length: 20\r\n\r\n{\"key\":\"AAAA\",\"x\":1}",
-        "POST /v1/ping HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{\"add\r\n0\r\n\r\n", "GET /v1/events HTTP/1.1\r\nHost: x\r\n\r\n",
-        "DELETE /v1/peers/%41%00%zz HTTP/1.1\r\nHost: x\r\n\r\n", "POST /v1/join HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999999999999\r\n\r\n"};
+        "GET /v1/status HTTP/1.1\r\nHost: x\r\n\r\n",
+        "POST /v1/peers HTTP/1.1\r\nHost: x\r\nContent-Length: 20\r\n\r\n{\"key\":\"AAAA\",\"x\":1}",
+        "POST /v1/ping HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{\"add\r\n0\r\n\r\n",
+        "GET /v1/events HTTP/1.1\r\nHost: x\r\n\r\n",
+        "DELETE /v1/peers/%41%00%zz HTTP/1.1\r\nHost: x\r\n\r\n",
+        "POST /v1/join HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999999999999\r\n\r\n"};
     for (int i = 0; i < n; i++) {
         char req[4096];
         const char *s = seeds[rnd() % 6];
@@ -420,7 +458,8 @@ static void test_hostile(void **state)
     wait_for(10, !wanted());
     size_t after = heap_kb();
     if (!SANITIZED && after > before + 1024) fail_msg("memory went from %zu to %zu KiB", before, after);
-    expect("-H 'Transfer-Encoding: chunked' --data-binary @/proc/self/exe http://byway/v1/join", 0, ""); // megabytes without a length
+    expect("-H 'Transfer-Encoding: chunked' --data-binary @/proc/self/exe http://byway/v1/join", 0,
+           ""); // megabytes without a length
     expect("--data-binary @/usr/bin/curl http://byway/v1/join", 413, "too large");
     expect("http://byway/v1/status", 200, "mill");
 }
@@ -428,11 +467,16 @@ static void test_hostile(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_status, setup, teardown),      cmocka_unit_test_setup_teardown(test_lists, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_metrics, setup, teardown),     cmocka_unit_test_setup_teardown(test_changes, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_ping_and_trace, setup, teardown), cmocka_unit_test_setup_teardown(test_events, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_slow_reader, setup, teardown), cmocka_unit_test_setup_teardown(test_tcp, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_socket, setup, teardown),      cmocka_unit_test_setup_teardown(test_hostile, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_status, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_lists, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_metrics, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_changes, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_ping_and_trace, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_events, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_slow_reader, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_tcp, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_socket, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_hostile, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,5 @@
-// The four resources for other nodes, on real mesh addresses in a network namespace: who may ask, what is answered, and what
-// a hostile caller can hold.
+// The four resources for other nodes, on real mesh addresses in a network namespace: who may ask, what is answered, and
+// what a hostile caller can hold.
 #include "unit/api/fake.h"
 
 static struct bw_addr at;
@@ -47,7 +47,8 @@ static void expect(char *out, int status, const char *part)
 static void test_resources(void **state)
 {
     (void)state;
-    expect(mesh(AT "/v1/key'"), 200, "{\"address\":\"" OUR_MESH "\",\"key\":\"AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA=\"}");
+    expect(mesh(AT "/v1/key'"), 200,
+           "{\"address\":\"" OUR_MESH "\",\"key\":\"AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA=\"}");
     expect(mesh(AT "/v1/peer-info'"), 200, "\"name\":\"mill\",\"version\":\"" BYWAY_VERSION "\"");
     expect(mesh(AT "/v1/exit'"), 200, "{\"offer\":{}}");
     expect(mesh("-d '{\"nonce\":1}' " AT "/v1/lease'"), 403, "{\"error\":\"no\"}");
@@ -57,7 +58,8 @@ static void test_resources(void **state)
     expect(mesh(AT "/v1/lease'"), 405, "POST");
     expect(mesh("-d x " AT "/v1/exit'"), 405, "GET");
     // nothing else is there for strangers
-    static const char *const others[] = {"/v1/status", "/v1/peers", "/v1/routes", "/v1/events", "/v1/invite", "/metrics", "/", "/v1/keys"};
+    static const char *const others[] = {"/v1/status", "/v1/peers", "/v1/routes", "/v1/events",
+                                         "/v1/invite", "/metrics",  "/",          "/v1/keys"};
     for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
         char *out = sh(NULL, "curl -s -g -m 20 -w ' %%{http_code}' --interface fcbb::7 " AT "%s'", others[i]);
         expect(out, 404, "nothing here");
@@ -66,7 +68,8 @@ static void test_resources(void **state)
     expect(mesh("-X DELETE " AT "/v1/peers/x'"), 404, "nothing here");
     assert_int_equal(fake.reloads, 0);
     // an address that is no node's
-    expect(sh(NULL, "curl -s -g -m 20 -w ' %%{http_code}' --interface 2001:db8::7 " AT "/v1/key'"), 403, "only mesh addresses");
+    expect(sh(NULL, "curl -s -g -m 20 -w ' %%{http_code}' --interface 2001:db8::7 " AT "/v1/key'"), 403,
+           "only mesh addresses");
     assert_non_null(strstr(mesh("--data-binary @/usr/bin/curl " AT "/v1/lease'"), " 413"));
     assert_int_equal(fake.leases, 1);
 }
@@ -117,8 +120,10 @@ static void test_slow_callers(void **state)
     assert_true(recv(extra, &c, 1, 0) <= 0); // the fifth is shut at once
     assert_true(now_ms() - start < 3000);
     close(extra);
-    expect(sh(NULL, "curl -s -g -m 20 -w ' %%{http_code}' --interface " OUR_MESH " " AT "/v1/key'"), 200, "key"); // others are served
-    for (int alive = 4; alive && now_ms() - start < 20000;) { // one header a second would keep an idle timer quiet for ever
+    expect(sh(NULL, "curl -s -g -m 20 -w ' %%{http_code}' --interface " OUR_MESH " " AT "/v1/key'"), 200,
+           "key"); // others are served
+    for (int alive = 4;
+         alive && now_ms() - start < 20000;) { // one header a second would keep an idle timer quiet for ever
         alive = 0;
         for (int i = 0; i < 4; i++) {
             if (fd[i] >= 0 && (send(fd[i], "X: y\r\n", 6, MSG_NOSIGNAL) < 0 || recv(fd[i], &c, 1, MSG_DONTWAIT) == 0)) {

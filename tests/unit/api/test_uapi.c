@@ -64,7 +64,8 @@ static int setup(void **state)
     fake_start();
     memset(&dev, 0, sizeof dev);
     struct uapi_peer *p = &dev.peers[dev.count++];
-    *p = (struct uapi_peer){.last_handshake_s = 1700000000, .rx_bytes = 1000, .tx_bytes = 2000, .keepalive_s = 25, .has_psk = true};
+    *p = (struct uapi_peer){
+        .last_handshake_s = 1700000000, .rx_bytes = 1000, .tx_bytes = 2000, .keepalive_s = 25, .has_psk = true};
     for (int i = 0; i < 32; i++) p->key[i] = (uint8_t)(i + 1);
     p->psk[0] = 1;
     assert_int_equal(bw_endpoint_parse("192.0.2.7:4870", &p->endpoint), 0);
@@ -99,16 +100,24 @@ static void test_show(void **state)
     assert_int_equal(status, 0);
     // the public key of the private key 40 41 ... 5f (clamped) by `wg pubkey`, asked here so that nothing is assumed
     char want[64];
-    static const char *const parts[] = {"interface: byway0", "private key: (hidden)", "listening port: 4870", ("peer: " KEY1), "preshared key: (hidden)",
-                                        "endpoint: 192.0.2.7:4870", "allowed ips: 0.0.0.0/0, ::/0", "received", "persistent keepalive: every 25 seconds"};
+    static const char *const parts[] = {"interface: byway0",
+                                        "private key: (hidden)",
+                                        "listening port: 4870",
+                                        ("peer: " KEY1),
+                                        "preshared key: (hidden)",
+                                        "endpoint: 192.0.2.7:4870",
+                                        "allowed ips: 0.0.0.0/0, ::/0",
+                                        "received",
+                                        "persistent keepalive: every 25 seconds"};
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
         if (!strstr(out, parts[i])) fail_msg("no %s in %s", parts[i], out);
     }
     assert_null(strstr(strstr(out, "peer:") + 1, "peer:")); // one entry for two links
     snprintf(want, sizeof want, "%.44s", strstr(out, "public key: ") + 12);
     assert_non_null(strstr(sh(NULL, "echo QEFCQ0RFRkdISUpLTE1OT1BRUlNUVVZXWFlaW1xdXl8= | wg pubkey"), want));
-    assert_string_equal(sh(NULL, "wg show byway0 dump | tail -1"),
-                        KEY1 "\tAQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\t192.0.2.7:4870\t0.0.0.0/0,::/0\t1700000000\t1001\t4000\t25\n");
+    assert_string_equal(
+        sh(NULL, "wg show byway0 dump | tail -1"), KEY1
+        "\tAQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\t192.0.2.7:4870\t0.0.0.0/0,::/0\t1700000000\t1001\t4000\t25\n");
     assert_string_equal(sh(NULL, "wg show interfaces"), "byway0\n");
     assert_string_equal(sh(NULL, "wg show byway0 transfer"), KEY1 "\t1001\t4000\n");
 }
@@ -117,12 +126,14 @@ static void test_set(void **state)
 {
     (void)state;
     int status;
-    sh(&status, "wg set byway0 peer " KEY2 " endpoint '[2001:db8::2]:5' persistent-keepalive 7 allowed-ips 10.1.2.3/8,fd00::/8 2>&1");
+    sh(&status, "wg set byway0 peer " KEY2
+                " endpoint '[2001:db8::2]:5' persistent-keepalive 7 allowed-ips 10.1.2.3/8,fd00::/8 2>&1");
     assert_int_equal(status, 0);
     assert_int_equal(dev.count, 3);
     assert_int_equal(dev.peers[2].endpoint.port, 5);
     assert_int_equal(dev.peers[2].keepalive_s, 7);
-    sh(&status, "umask 077; wg genpsk > %s/psk && wg set byway0 peer " KEY2 " preshared-key %s/psk 2>&1; rm %s/psk", fake.dir, fake.dir, fake.dir);
+    sh(&status, "umask 077; wg genpsk > %s/psk && wg set byway0 peer " KEY2 " preshared-key %s/psk 2>&1; rm %s/psk",
+       fake.dir, fake.dir, fake.dir);
     assert_true(dev.peers[2].has_psk);
     sh(&status, "wg set byway0 peer " KEY2 " preshared-key /dev/null endpoint '[fe80::9%%lo]:7'");
     assert_int_equal(status, 0);
@@ -132,7 +143,9 @@ static void test_set(void **state)
     assert_int_equal(status, 0);
     assert_int_equal(dev.count, 2);
     // the identity is a seed: another key is refused, ours and "clear" are nothing new
-    char *out = sh(&status, "umask 077; wg genkey > %s/k && wg set byway0 private-key %s/k 2>&1; s=$?; rm %s/k; exit $s", fake.dir, fake.dir, fake.dir);
+    char *out =
+        sh(&status, "umask 077; wg genkey > %s/k && wg set byway0 private-key %s/k 2>&1; s=$?; rm %s/k; exit $s",
+           fake.dir, fake.dir, fake.dir);
     assert_int_equal(status, 1);
     assert_non_null(strstr(out, "Operation not permitted"));
     sh(&status, "wg set byway0 private-key /dev/null listen-port 4870 fwmark 0 2>&1");
@@ -147,15 +160,22 @@ static void test_syncconf(void **state)
 {
     (void)state;
     int status;
-    char *out = sh(&status, "wg showconf byway0 > %s/c && wg syncconf byway0 %s/c 2>&1; s=$?; rm %s/c; exit $s", fake.dir, fake.dir, fake.dir);
+    char *out = sh(&status, "wg showconf byway0 > %s/c && wg syncconf byway0 %s/c 2>&1; s=$?; rm %s/c; exit $s",
+                   fake.dir, fake.dir, fake.dir);
     if (status) fail_msg("%s", out);
     assert_int_equal(dev.count, 2);
-    out = sh(&status, "printf '[Interface]\\n[Peer]\\nPublicKey = " KEY2 "\\nAllowedIPs = 0.0.0.0/0\\nEndpoint = 192.0.2.9:9\\n' > %s/c && "
-                      "wg syncconf byway0 %s/c 2>&1; s=$?; rm %s/c; exit $s", fake.dir, fake.dir, fake.dir);
+    out = sh(&status,
+             "printf '[Interface]\\n[Peer]\\nPublicKey = " KEY2
+             "\\nAllowedIPs = 0.0.0.0/0\\nEndpoint = 192.0.2.9:9\\n' > %s/c && "
+             "wg syncconf byway0 %s/c 2>&1; s=$?; rm %s/c; exit $s",
+             fake.dir, fake.dir, fake.dir);
     if (status) fail_msg("%s", out);
     assert_int_equal(dev.count, 1);
     assert_int_equal(dev.peers[0].endpoint.port, 9);
-    out = sh(&status, "printf '[Interface]\\n[Peer]\\nPublicKey = " KEY1 "\\n' > %s/c && wg setconf byway0 %s/c 2>&1; s=$?; rm %s/c; exit $s", fake.dir, fake.dir, fake.dir);
+    out = sh(&status,
+             "printf '[Interface]\\n[Peer]\\nPublicKey = " KEY1
+             "\\n' > %s/c && wg setconf byway0 %s/c 2>&1; s=$?; rm %s/c; exit $s",
+             fake.dir, fake.dir, fake.dir);
     if (status) fail_msg("%s", out);
     assert_int_equal(dev.count, 1);
     assert_int_equal(dev.peers[0].key[0], 1);
@@ -219,8 +239,9 @@ static void test_parse(void **state)
     (void)state;
     struct uapi_request r;
 #define KEYHEX "0102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f20"
-    const char *t = "set=1\nprivate_key=" KEYHEX "\nlisten_port=7\nfwmark=\nreplace_peers=true\npublic_key=" KEYHEX
-                    "\nupdate_only=true\nendpoint=[2001:db8::1]:9\nallowed_ip=10.0.0.1/8\npublic_key=" KEYHEX "\nremove=true\n";
+    const char *t =
+        "set=1\nprivate_key=" KEYHEX "\nlisten_port=7\nfwmark=\nreplace_peers=true\npublic_key=" KEYHEX
+        "\nupdate_only=true\nendpoint=[2001:db8::1]:9\nallowed_ip=10.0.0.1/8\npublic_key=" KEYHEX "\nremove=true\n";
     assert_int_equal(uapi_parse(t, strlen(t), &r), 0);
     assert_true(r.set && r.has_private_key && r.has_listen_port && r.has_fwmark && r.replace_peers);
     assert_int_equal(r.peer_count, 2);
@@ -230,13 +251,24 @@ static void test_parse(void **state)
         const char *text;
         int err;
     } bad[] = {
-        {"", EPROTO}, {"get=2", EPROTO}, {"get=1\nx=y", EPROTO}, {"hello", EPROTO}, {"set=1\nnonsense", EPROTO}, {"set=1\nx=y", EINVAL},
-        {"set=1\nlisten_port=65536", EINVAL}, {"set=1\nlisten_port=-1", EINVAL}, {"set=1\nprivate_key=00", EINVAL},
+        {"", EPROTO},
+        {"get=2", EPROTO},
+        {"get=1\nx=y", EPROTO},
+        {"hello", EPROTO},
+        {"set=1\nnonsense", EPROTO},
+        {"set=1\nx=y", EINVAL},
+        {"set=1\nlisten_port=65536", EINVAL},
+        {"set=1\nlisten_port=-1", EINVAL},
+        {"set=1\nprivate_key=00", EINVAL},
         {"set=1\nendpoint=1.2.3.4:5", EINVAL}, // before any public_key
-        {"set=1\npublic_key=" KEYHEX "\nendpoint=1.2.3.4", EINVAL}, {"set=1\npublic_key=" KEYHEX "\nendpoint=[fe80::1%nowhere]:5", ENODEV},
-        {"set=1\npublic_key=" KEYHEX "\nallowed_ip=10.0.0.0/33", EINVAL}, {"set=1\npublic_key=" KEYHEX "\nallowed_ip=10.0.0.0", EINVAL},
-        {"set=1\npublic_key=" KEYHEX "\nprotocol_version=2", EPROTONOSUPPORT}, {"set=1\npublic_key=" KEYHEX "\nremove=false", EINVAL},
-        {"set=1\npublic_key=" KEYHEX "\npersistent_keepalive_interval=65536", EINVAL}, {"set=1\nreplace_peers=1", EINVAL},
+        {"set=1\npublic_key=" KEYHEX "\nendpoint=1.2.3.4", EINVAL},
+        {"set=1\npublic_key=" KEYHEX "\nendpoint=[fe80::1%nowhere]:5", ENODEV},
+        {"set=1\npublic_key=" KEYHEX "\nallowed_ip=10.0.0.0/33", EINVAL},
+        {"set=1\npublic_key=" KEYHEX "\nallowed_ip=10.0.0.0", EINVAL},
+        {"set=1\npublic_key=" KEYHEX "\nprotocol_version=2", EPROTONOSUPPORT},
+        {"set=1\npublic_key=" KEYHEX "\nremove=false", EINVAL},
+        {"set=1\npublic_key=" KEYHEX "\npersistent_keepalive_interval=65536", EINVAL},
+        {"set=1\nreplace_peers=1", EINVAL},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         int err = uapi_parse(bad[i].text, strlen(bad[i].text), &r);
@@ -254,8 +286,10 @@ int main(void)
         return failed;
     }
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_show, setup, teardown),     cmocka_unit_test_setup_teardown(test_set, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_syncconf, setup, teardown), cmocka_unit_test_setup_teardown(test_name_taken, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_show, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_set, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_syncconf, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_name_taken, setup, teardown),
         cmocka_unit_test_setup_teardown(test_odd_clients, setup, teardown),
     };
     return failed + cmocka_run_group_tests(tests, NULL, NULL);

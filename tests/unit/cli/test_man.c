@@ -39,7 +39,8 @@ static void compare(const struct command *c, const char *name)
     char path[512];
     snprintf(path, sizeof path, MAN "%s.1", name);
     char *want = page_of(c), *is = slurp(path);
-    if (strcmp(want, is)) fail_msg("%s does not say what --help says: byway help --roff %s > %s", path, c ? c->name : "", path);
+    if (strcmp(want, is))
+        fail_msg("%s does not say what --help says: byway help --roff %s > %s", path, c ? c->name : "", path);
     free(want);
     free(is);
 }
@@ -113,6 +114,7 @@ static void test_table(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_pages), cmocka_unit_test(test_options), cmocka_unit_test(test_table)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_pages), cmocka_unit_test(test_options),
+                                       cmocka_unit_test(test_table)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,4 +1,5 @@
-// The configuration reader against INTERFACES: defaults, every key, every mistake at once with its line, overrides, saving.
+// The configuration reader against INTERFACES: defaults, every key, every mistake at once with its line, overrides,
+// saving.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -89,7 +90,8 @@ static void bad_value(const char *section, const char *line, const char *part)
     char text[4096];
     snprintf(text, sizeof text, "[%s]\n%s\n", section, line);
     const char *m = mistakes(text, NULL, 0);
-    if (strncmp(m, "f:2: ", 5) || !strstr(m, part) || strchr(m, '\n') != m + strlen(m) - 1) fail_msg("%s -> %s (wanted %s)", line, m, part);
+    if (strncmp(m, "f:2: ", 5) || !strstr(m, part) || strchr(m, '\n') != m + strlen(m) - 1)
+        fail_msg("%s -> %s (wanted %s)", line, m, part);
 }
 
 static void test_defaults(void **state)
@@ -123,19 +125,20 @@ static void test_defaults(void **state)
 static void test_every_key(void **state)
 {
     (void)state;
-    struct config c = good("\xef\xbb\xbf# a comment\r\n"
-                           "[node]\n  name = mill-2 ; indented, with a comment\n"
-                           "[listen]\nport=5000\npublic = yes\n"
-                           "[discover] ; here too\ninterfaces = eth0, wlan0 br-lan\npolicy = secret\nsecret-file = net.secret\n"
-                           "[tun]\ninterface = mesh0\nmtu = 1380\n"
-                           "[internet]\nshare = eth1\nuse = fc12:3456::1\nkillswitch = yes\n"
-                           "probe = 198.51.100.80:80,2001:db8::1, [2001:db8::2]:443 example.net:8080 203.0.113.7\ndns = none\n"
-                           "limit-down = 20mbit\nlimit-up = 1.5 Mbit/s\n"
-                           "[firewall]\nallow = icmp, tcp/22, udp/5000-5010, tcp\n"
-                           "[routing]\nexport = 192.168.7.0/24, fd12::/48\nimport = 203.0.113.0/24, !10.0.0.0/8\ntransit = no\n"
-                           "[api]\nlisten = none\n[log]\nlevel = debug\n"
-                           "[peer mill]\nkey = " KEY_A "\nendpoint = mill.example.net:4870\ninternet = yes\n"
-                           "[peer b.c_d]\nendpoint = [fe80::1%eth0]:4870\nkey = " KEY_B);
+    struct config c =
+        good("\xef\xbb\xbf# a comment\r\n"
+             "[node]\n  name = mill-2 ; indented, with a comment\n"
+             "[listen]\nport=5000\npublic = yes\n"
+             "[discover] ; here too\ninterfaces = eth0, wlan0 br-lan\npolicy = secret\nsecret-file = net.secret\n"
+             "[tun]\ninterface = mesh0\nmtu = 1380\n"
+             "[internet]\nshare = eth1\nuse = fc12:3456::1\nkillswitch = yes\n"
+             "probe = 198.51.100.80:80,2001:db8::1, [2001:db8::2]:443 example.net:8080 203.0.113.7\ndns = none\n"
+             "limit-down = 20mbit\nlimit-up = 1.5 Mbit/s\n"
+             "[firewall]\nallow = icmp, tcp/22, udp/5000-5010, tcp\n"
+             "[routing]\nexport = 192.168.7.0/24, fd12::/48\nimport = 203.0.113.0/24, !10.0.0.0/8\ntransit = no\n"
+             "[api]\nlisten = none\n[log]\nlevel = debug\n"
+             "[peer mill]\nkey = " KEY_A "\nendpoint = mill.example.net:4870\ninternet = yes\n"
+             "[peer b.c_d]\nendpoint = [fe80::1%eth0]:4870\nkey = " KEY_B);
     assert_string_equal(c.node.name, "mill-2");
     assert_int_equal(c.listen.port, 5000);
     assert_true(c.listen.is_public);
@@ -267,7 +270,8 @@ static void test_values(void **state)
     bad_value("peer x", "endpoint = [fe80::1]:4870\nkey = " KEY_A, "needs its interface");
     bad_value("peer x", "endpoint = -x.net:4870\nkey = " KEY_A, "neither an address nor");
     bad_value("peer x", "key = AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=", "nobody's");
-    struct config c = good("[firewall]\nallow =\n[routing]\nexport =\n[peer a]\nkey=" KEY_A "\nendpoint=\npsk-file =\n");
+    struct config c =
+        good("[firewall]\nallow =\n[routing]\nexport =\n[peer a]\nkey=" KEY_A "\nendpoint=\npsk-file =\n");
     assert_int_equal(c.firewall.count, 0);
     assert_false(c.peers[0].has_endpoint);
     config_free(&c);
@@ -294,7 +298,8 @@ static void test_long_line(void **state)
 static void test_overrides(void **state)
 {
     (void)state;
-    char *sets[] = {"listen.port=9", "listen.port=10", "peer b.endpoint=1.2.3.4:5", "peer b.key=" KEY_B, "internet.share=auto"};
+    char *sets[] = {"listen.port=9", "listen.port=10", "peer b.endpoint=1.2.3.4:5", "peer b.key=" KEY_B,
+                    "internet.share=auto"};
     struct config c;
     struct config_report r;
     const char *text = "[listen]\nport = 8\n";
@@ -329,7 +334,10 @@ static void test_files_and_secrets(void **state)
     put("open.psk", KEY_A "\n", 0644);
     put("phrase", "correct horse battery staple\n", 0600);
     put("weak", "hunter2\n", 0600);
-    put("bad.conf", "[discover]\nsecret-file = weak\n[peer a]\nkey=" KEY_A "\npsk-file = open.psk\n[peer b]\nkey=" KEY_B "\npsk-file=none\n", 0644);
+    put("bad.conf",
+        "[discover]\nsecret-file = weak\n[peer a]\nkey=" KEY_A "\npsk-file = open.psk\n[peer b]\nkey=" KEY_B
+        "\npsk-file=none\n",
+        0644);
     assert_int_equal(config_load(in_dir("bad.conf"), NULL, 0, &c, &r), BW_ERR_MALFORMED);
     config_report_text(&r, out, sizeof out);
     assert_int_equal(r.count, 3);
@@ -341,7 +349,8 @@ static void test_files_and_secrets(void **state)
     assert_non_null(strstr(r.v[2].text, "does not exist"));
     config_report_free(&r);
 
-    put("good.conf", "[discover]\npolicy=secret\nsecret-file = phrase\n[peer a]\nkey=" KEY_A "\npsk-file = psk\n", 0644);
+    put("good.conf", "[discover]\npolicy=secret\nsecret-file = phrase\n[peer a]\nkey=" KEY_A "\npsk-file = psk\n",
+        0644);
     assert_int_equal(config_load(in_dir("good.conf"), NULL, 0, &c, &r), 0);
     assert_string_equal(c.path, in_dir("good.conf"));
     assert_true(c.from_file);
@@ -363,10 +372,15 @@ static void test_diff(void **state)
         const char *more;
         unsigned bits;
     } cases[] = {
-        {"", 0}, {"[node]\nname=other-name\n", CONFIG_NODE}, {"[discover]\ninterfaces=eth0\n", CONFIG_DISCOVER},
-        {"[tun]\nmtu=1300\n", CONFIG_TUN}, {"[internet]\nuse=none\n[log]\nlevel=warn\n", CONFIG_INTERNET | CONFIG_LOG},
-        {"[firewall]\nallow=all\n", CONFIG_FIREWALL}, {"[routing]\ntransit=no\n", CONFIG_ROUTING},
-        {"[api]\nlisten=none\n", CONFIG_API}, {"[peer c]\nkey=BwECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n", CONFIG_PEER},
+        {"", 0},
+        {"[node]\nname=other-name\n", CONFIG_NODE},
+        {"[discover]\ninterfaces=eth0\n", CONFIG_DISCOVER},
+        {"[tun]\nmtu=1300\n", CONFIG_TUN},
+        {"[internet]\nuse=none\n[log]\nlevel=warn\n", CONFIG_INTERNET | CONFIG_LOG},
+        {"[firewall]\nallow=all\n", CONFIG_FIREWALL},
+        {"[routing]\ntransit=no\n", CONFIG_ROUTING},
+        {"[api]\nlisten=none\n", CONFIG_API},
+        {"[peer c]\nkey=BwECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n", CONFIG_PEER},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char text[1024];
@@ -390,25 +404,33 @@ static void test_save(void **state)
     uint8_t a[32], b[32];
     assert_int_equal(bw_base64_decode(KEY_A, a, 32), 0);
     assert_int_equal(bw_base64_decode(KEY_B, b, 32), 0);
-    put("s.conf", "# mine\n[node]\nname = n ; yes\n\n# the mill\n[peer mill]\n; old\nkey = " KEY_A "\nendpoint = x.net:1\n\n# last words\n[log]\nlevel = info", 0640);
+    put("s.conf",
+        "# mine\n[node]\nname = n ; yes\n\n# the mill\n[peer mill]\n; old\nkey = " KEY_A
+        "\nendpoint = x.net:1\n\n# last words\n[log]\nlevel = info",
+        0640);
     // a new one goes to the end, whatever stands there stays
     assert_int_equal(config_save_peer(in_dir("s.conf"), "barn", b, "[2001:db8::1]:4870", NULL, false), 0);
-    assert_string_equal(get("s.conf"), "# mine\n[node]\nname = n ; yes\n\n# the mill\n[peer mill]\n; old\nkey = " KEY_A
-                        "\nendpoint = x.net:1\n\n# last words\n[log]\nlevel = info\n\n[peer barn]\nkey = " KEY_B "\nendpoint = [2001:db8::1]:4870\n");
+    assert_string_equal(get("s.conf"),
+                        "# mine\n[node]\nname = n ; yes\n\n# the mill\n[peer mill]\n; old\nkey = " KEY_A
+                        "\nendpoint = x.net:1\n\n# last words\n[log]\nlevel = info\n\n[peer barn]\nkey = " KEY_B
+                        "\nendpoint = [2001:db8::1]:4870\n");
     struct stat st;
     assert_int_equal(stat(in_dir("s.conf"), &st), 0);
     assert_int_equal(st.st_mode & 0777, 0640);
     // one that is there is replaced where it stands
     assert_int_equal(config_save_peer(in_dir("s.conf"), NULL, a, "y.net:2", "/etc/byway/mill.psk", true), 0);
-    assert_string_equal(get("s.conf"), "# mine\n[node]\nname = n ; yes\n\n# the mill\n[peer mill]\nkey = " KEY_A
-                        "\nendpoint = y.net:2\npsk-file = /etc/byway/mill.psk\ninternet = yes\n\n# last words\n[log]\nlevel = info\n\n[peer barn]\nkey = " KEY_B
-                        "\nendpoint = [2001:db8::1]:4870\n");
+    assert_string_equal(get("s.conf"),
+                        "# mine\n[node]\nname = n ; yes\n\n# the mill\n[peer mill]\nkey = " KEY_A
+                        "\nendpoint = y.net:2\npsk-file = /etc/byway/mill.psk\ninternet = yes\n\n# last "
+                        "words\n[log]\nlevel = info\n\n[peer barn]\nkey = " KEY_B "\nendpoint = [2001:db8::1]:4870\n");
     assert_int_equal(config_save_peer(in_dir("s.conf"), "barn", a, NULL, NULL, false), BW_ERR_EXISTS);
     assert_int_equal(config_save_peer(in_dir("s.conf"), "a\nb", a, NULL, NULL, false), BW_ERR_RANGE);
     assert_int_equal(config_save_peer(in_dir("s.conf"), "ab", a, "x.net:1\n[api]", NULL, false), BW_ERR_RANGE);
     assert_int_equal(config_save_remove_peer(in_dir("s.conf"), a), 0);
-    assert_string_equal(get("s.conf"), "# mine\n[node]\nname = n ; yes\n\n# the mill\n# last words\n[log]\nlevel = info\n\n[peer barn]\nkey = " KEY_B
-                        "\nendpoint = [2001:db8::1]:4870\n");
+    assert_string_equal(
+        get("s.conf"),
+        "# mine\n[node]\nname = n ; yes\n\n# the mill\n# last words\n[log]\nlevel = info\n\n[peer barn]\nkey = " KEY_B
+        "\nendpoint = [2001:db8::1]:4870\n");
     assert_int_equal(config_save_remove_peer(in_dir("s.conf"), a), BW_ERR_NOTFOUND);
     // from nothing
     assert_int_equal(config_save_peer(in_dir("new.conf"), NULL, a, NULL, NULL, false), 0);
@@ -422,12 +444,15 @@ static void test_documented_example(void **state)
     (void)state;
     struct config c = good(
         "[listen]\nport = 4870                  ; UDP, v4 and v6\npublic = no                  ; yes: unknown keys\n"
-        "[discover]\ninterfaces = auto            ; auto = every\npolicy = open                ; open | secret | closed\n"
+        "[discover]\ninterfaces = auto            ; auto = every\npolicy = open                ; open | secret | "
+        "closed\n"
         "secret-file =                ; e.g. /etc/byway/network.secret\n[tun]\ninterface = byway0\nmtu = auto\n"
-        "[internet]\nshare = no                   ; no | auto\nuse = auto                   ; auto: an exit\nkillswitch = no\n"
+        "[internet]\nshare = no                   ; no | auto\nuse = auto                   ; auto: an "
+        "exit\nkillswitch = no\n"
         "probe = auto                 ; what proves\ndns = auto                   ; auto | none; outside\n"
         "limit-down = none            ; e.g. 20mbit\n[firewall]\nallow = icmp                 ; what\n"
-        "[routing]\nexport =                     ; e.g. 192.168.7.0/24\nimport =                     ; prefixes\ntransit = yes ; no\n"
+        "[routing]\nexport =                     ; e.g. 192.168.7.0/24\nimport =                     ; "
+        "prefixes\ntransit = yes ; no\n"
         "[api]\nlisten = 127.0.0.1:4871      ; the page\n[log]\nlevel = info\n");
     struct config d = good("");
     assert_int_equal(config_diff(&c, &d), 0);
@@ -443,7 +468,8 @@ static void test_documents(void **state)
     const struct {
         const char *path;
         char *text;
-    } files[] = {{VECTORS_DIR "/../../docs/man/byway.conf.5", page}, {VECTORS_DIR "/../../docs/guide/configuration.md", guide}};
+    } files[] = {{VECTORS_DIR "/../../docs/man/byway.conf.5", page},
+                 {VECTORS_DIR "/../../docs/guide/configuration.md", guide}};
     for (int i = 0; i < 2; i++) {
         FILE *f = fopen(files[i].path, "r");
         assert_non_null(f);

@@ -56,7 +56,8 @@ static void test_vectors(void **state)
         const char *error = json_string_value(json_object_get(says, "error"));
         struct invite i = {.endpoint_count = 77}, again;
         int err = invite_decode(line, &i);
-        if (err != (error ? error_of(error) : 0)) fail_msg("%s -> %s (wanted %s)", line, bw_strerror(err), error ? error : "none");
+        if (err != (error ? error_of(error) : 0))
+            fail_msg("%s -> %s (wanted %s)", line, bw_strerror(err), error ? error : "none");
         if (error) {
             assert_int_equal(i.endpoint_count, 77); // untouched
         } else {
