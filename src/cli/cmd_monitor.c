@@ -6,7 +6,7 @@
 
 static void value(const json_t *v)
 {
-    if (json_is_string(v)) print_plain(json_string_value(v), stdout);
+    if (json_is_string(v)) print_plain(json_string_length(v) ? json_string_value(v) : "-", stdout);
     else if (json_is_integer(v)) printf("%" JSON_INTEGER_FORMAT, json_integer_value(v));
     else if (json_is_real(v)) printf("%g", json_real_value(v));
     else if (json_is_true(v)) printf("yes");

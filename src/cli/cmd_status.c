@@ -128,13 +128,23 @@ static void traffic(const json_t *s)
            text_bytes(number_of(s, "rx_bytes"), rx), text_bytes(number_of(s, "tx_bytes"), tx));
 }
 
+// Nothing that waits for something else: what a person would call working.
+static bool settled(const json_t *s)
+{
+    const char *exit = text_of(json_object_get(s, "exit"), "state"),
+               *share = text_of(json_object_get(s, "share"), "state");
+    return (!strcmp(exit, "own") || !strcmp(exit, "active") || !strcmp(exit, "none")) &&
+           (!strcmp(share, "on") || !strcmp(share, "off")) && number_of(s, "peers") > 0;
+}
+
 static void problems(const json_t *s)
 {
     const json_t *list = json_object_get(s, "problems");
     size_t i;
     json_t *p;
     if (!json_array_size(list)) {
-        printf("\n%sNothing is wrong.%s\n", colour(GREEN), colour(PLAIN));
+        if (settled(s)) printf("\n%sNothing is wrong.%s\n", colour(GREEN), colour(PLAIN));
+        else printf("\nIt is still finding its way: ask again in a few seconds.\n");
         return;
     }
     printf("\n%s%s%s\n", colour(BOLD), json_array_size(list) == 1 ? "One thing is wrong" : "Some things are wrong",
