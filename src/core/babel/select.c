@@ -274,7 +274,7 @@ void scan_run(struct babel *b)
     uint32_t steps = b->dest_top / EVERY_SCAN;
     steps = steps < 1 ? 1 : steps > 16 ? 16 : steps;
     uint32_t chunk = b->dest_top / steps + 1;
-    uint16_t ask_s = (uint16_t)(scan_period(b) / BW_S + 1);
+    uint16_t ask_s = (uint16_t)(scan_period(b) / BW_S * 2 + 1);
     for (; chunk-- && b->scan_next < b->dest_top; b->scan_next++)
         if (b->dests[b->scan_next].flags & DEST_USED) scan_dest(b, &b->dests[b->scan_next], ask_s);
     if (b->scan_next >= b->dest_top) {
