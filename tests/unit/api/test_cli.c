@@ -39,7 +39,6 @@ static void test_status(void **state)
 {
     (void)state;
     char *out = byway(0, "status");
-    says(out, "mill\n" + 5);
     says(out, OUR_MESH);
     says(out, "up 1 h 2 min");
     says(out, "Internet    through barn (fcaa::1), for 1 min\n");

@@ -72,7 +72,7 @@ static void test_lab(void **state)
     assert_int_equal(typed("--json lab show"), 7);
     assert_string_equal(seen, "lab --json show");
     assert_int_equal(typed("lab"), 7);
-    assert_int_equal(typed("help lab"), 0);
+    assert_int_equal(typed("help lab"), 7);
     assert_string_equal(seen, "lab --help");
 }
 

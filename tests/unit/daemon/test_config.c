@@ -298,7 +298,7 @@ static void test_long_line(void **state)
 static void test_overrides(void **state)
 {
     (void)state;
-    char *sets[] = {"listen.port=9", "listen.port=10", "peer b.endpoint=1.2.3.4:5", "peer b.key=" KEY_B,
+    char *sets[] = {"listen.port=9", "listen.port=10", "peer b.endpoint=1.2.3.4:5", ("peer b.key=" KEY_B),
                     "internet.share=auto"};
     struct config c;
     struct config_report r;
