@@ -107,6 +107,7 @@ static void test_renewal(void **state)
     }
     struct linkset_stats s;
     linkset_stats(w->node[0].ls, &s);
+    assert_int_equal(w->node[0].persists + w->node[1].persists, 1); // written once an hour, and only by who initiates
     assert_in_range(s.handshakes, 5, 6);
     assert_in_range(w->node[0].initiations + w->node[1].initiations, 5, 6);
     w_free(w);
@@ -500,6 +501,39 @@ static void test_break_and_mend(void **state)
     w_free(w);
 }
 
+// The neighbour dies: 15 s until it is missed, 90 s of trying, then the link is down, well before its keys are too old.
+static void test_death(void **state)
+{
+    (void)state;
+    struct world *w = joined(96);
+    w->every = 200 * BW_MS;
+    w->next_traffic = w->now;
+    w_run(w, 10 * BW_S);
+    w_stop(w, 1);
+    w_run(w, 100 * BW_S);
+    assert_true(w_up(w, 0, 0));
+    w_run(w, 15 * BW_S);
+    assert_int_equal(w->node[0].downs[0], 1);
+    w_free(w);
+}
+
+// A beacon from another address (its signature is right: it is the neighbour's, carried elsewhere) moves no living link.
+static void test_beacon_elsewhere(void **state)
+{
+    (void)state;
+    struct world *w = joined(97);
+    struct bw_endpoint before = w_info(w, 0, 0).endpoint, at = w_ll(3, 1);
+    assert_int_equal(linkset_discovered(w->node[0].ls, w->node[1].me.link_pk, 1, &at, false, w->now), 0);
+    struct bw_endpoint after = w_info(w, 0, 0).endpoint;
+    assert_true(bw_endpoint_eq(&before, &after));
+    w_stop(w, 1);
+    w_run(w, 185 * BW_S);
+    assert_int_equal(linkset_discovered(w->node[0].ls, w->node[1].me.link_pk, 1, &at, true, w->now), 0);
+    after = w_info(w, 0, 0).endpoint; // without keys it is the best that is known
+    assert_true(bw_endpoint_eq(&at, &after));
+    w_free(w);
+}
+
 static void test_names(void **state)
 {
     (void)state;
@@ -522,7 +556,7 @@ int main(void)
         cmocka_unit_test(test_crossing), cmocka_unit_test(test_roaming), cmocka_unit_test(test_bound_to_interface),
         cmocka_unit_test(test_restart), cmocka_unit_test(test_clock_set_back), cmocka_unit_test(test_two_links),
         cmocka_unit_test(test_slots), cmocka_unit_test(test_listing), cmocka_unit_test(test_persistent_keepalive),
-        cmocka_unit_test(test_no_answer), cmocka_unit_test(test_break_and_mend), cmocka_unit_test(test_names),
+        cmocka_unit_test(test_no_answer), cmocka_unit_test(test_break_and_mend), cmocka_unit_test(test_death), cmocka_unit_test(test_beacon_elsewhere), cmocka_unit_test(test_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
