@@ -29,6 +29,7 @@
 #define LINK_SLOTS_MAX 4096   // hard limit of linkset_config.max_links
 #define LINK_LINKS_DEFAULT 1024
 #define LINK_HALF_OPEN_MAX 64 // links of unlisted keys whose handshake nobody has confirmed yet; the oldest gives way
+#define LINK_STRANGERS_PER_S 20 // under load: cookies a second for unknown senders on the own wires, all together
 #define LINK_RX_KEYS 3        // keypairs per link that may receive: current, next, previous
 
 enum link_policy {

@@ -17,6 +17,16 @@ static void send_cookie(struct linkset *ls, uint32_t ifindex, const struct bw_en
     ls->ops.send(ls->ops.ctx, from, bw_addr_is_linklocal(&from->addr) ? ifindex : 0, out, sizeof out);
 }
 
+// Answering a stranger on the own wire makes the kernel look that neighbour up: with forged sources that fills the machine's
+// neighbour table and cuts off the real ones. So strangers on-link share a few cookies a second; who has a link does not wait.
+static bool may_answer(struct linkset *ls, const struct bw_endpoint *from, bool on_link, bw_time now)
+{
+    if (!on_link && !bw_addr_is_linklocal(&from->addr)) return true;
+    for (unsigned i = 0; i < ls->slots_used; i++)
+        if (ls->slots[i] && bw_addr_eq(&ls->slots[i]->endpoint.addr, &from->addr)) return true;
+    return bucket_take(&ls->strangers, LINK_STRANGERS_PER_S, LINK_STRANGERS_PER_S, now);
+}
+
 static bool under_load(struct linkset *ls, bw_time now)
 {
     uint32_t rate = ls->config.load_per_s;
@@ -25,8 +35,8 @@ static bool under_load(struct linkset *ls, bw_time now)
 }
 
 // mac1 always; under load also mac2 and a rate per source. False: dropped and counted. sender: the message's sender index.
-static bool gate(struct linkset *ls, uint32_t ifindex, const struct bw_endpoint *from, uint32_t sender, const uint8_t *p, size_t n,
-                 bw_time now)
+static bool gate(struct linkset *ls, uint32_t ifindex, const struct bw_endpoint *from, bool on_link, uint32_t sender,
+                 const uint8_t *p, size_t n, bw_time now)
 {
     if (!cookie_mac1_fits(&ls->jar, p, n)) {
         ls->drops[LINK_DROP_MAC1]++;
@@ -40,7 +50,7 @@ static bool gate(struct linkset *ls, uint32_t ifindex, const struct bw_endpoint 
     bw_wr_be32(&w, from->scope ? ifindex : 0);
     if (!cookie_mac2_fits(&ls->jar, ls->rng, source, sizeof source, p, n, now)) {
         ls->drops[LINK_DROP_COOKIE]++;
-        send_cookie(ls, ifindex, from, source, sizeof source, sender, p, n, now);
+        if (may_answer(ls, from, on_link, now)) send_cookie(ls, ifindex, from, source, sizeof source, sender, p, n, now);
         return false;
     }
     if (!source_limit_take(&ls->sources, &from->addr, now)) {
@@ -188,11 +198,11 @@ void linkset_rx(struct linkset *ls, uint32_t ifindex, const struct bw_endpoint *
     struct wg_response response;
     switch (wg_type(p, n)) {
     case WG_INITIATION:
-        if (!wg_initiation_decode(p, n, &initiation) && gate(ls, ifindex, from, initiation.sender, p, n, now))
+        if (!wg_initiation_decode(p, n, &initiation) && gate(ls, ifindex, from, on_link, initiation.sender, p, n, now))
             rx_initiation(ls, ifindex, from, on_link, &initiation, now);
         return;
     case WG_RESPONSE:
-        if (!wg_response_decode(p, n, &response) && gate(ls, ifindex, from, response.sender, p, n, now))
+        if (!wg_response_decode(p, n, &response) && gate(ls, ifindex, from, on_link, response.sender, p, n, now))
             rx_response(ls, ifindex, from, &response, now);
         return;
     case WG_COOKIE: rx_cookie(ls, p, n, now); return;

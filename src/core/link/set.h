@@ -95,7 +95,7 @@ struct linkset {
     struct noise_protocol noise;
     struct stamp_clock clock;
     struct cookie_jar jar;
-    struct bucket load;
+    struct bucket load, strangers;
     bw_time load_until;
     struct source_limit sources;
     struct table peers, indices;
