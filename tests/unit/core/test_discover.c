@@ -405,6 +405,36 @@ static void test_out_of_memory(void **state)
     free_air(a);
 }
 
+static uint8_t vector_key[32];
+static void keep_key(void *ctx, const uint8_t key[32], uint32_t ifindex, const struct bw_endpoint *at, bool fresh)
+{
+    (void)ctx, (void)ifindex, (void)at, (void)fresh;
+    memcpy(vector_key, key, 32);
+}
+
+// A beacon that another program made.
+static void test_vector(void **state)
+{
+    (void)state;
+    struct air *a = new_air(10);
+    struct node *me = &a->node[0];
+    uint8_t p[BEACON_MAX_LEN], key[32], address[16];
+    size_t n = vector("beacon.txt", "beacon", p, sizeof p);
+    vector("beacon.txt", "key", key, sizeof key);
+    vector("beacon.txt", "address", address, sizeof address);
+    struct discover_ops ops = {.send = do_send, .found = keep_key, .stamp = do_stamp};
+    discover_free(me->d);
+    me->d = discover_new(&me->mem, &me->rng, NULL, &me->config, &ops);
+    assert_int_equal(discover_iface_add(me->d, 1, a->now), 0);
+    deliver(a, 0, ll(2, 1), 1, p, n);
+    assert_int_equal(discover_heard(me->d), 1);
+    assert_memory_equal(vector_key, key, 32);
+    struct bw_addr addr;
+    assert_int_equal(identity_addr_of_key(key, &addr), 0);
+    assert_memory_equal(addr.b, address, 16);
+    free_air(a);
+}
+
 static void test_names(void **state)
 {
     (void)state;
@@ -420,7 +450,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_find_each_other), cmocka_unit_test(test_newcomer), cmocka_unit_test(test_two_interfaces),
         cmocka_unit_test(test_refused), cmocka_unit_test(test_flood), cmocka_unit_test(test_secret), cmocka_unit_test(test_twin),
-        cmocka_unit_test(test_many), cmocka_unit_test(test_out_of_memory), cmocka_unit_test(test_names),
+        cmocka_unit_test(test_many), cmocka_unit_test(test_out_of_memory), cmocka_unit_test(test_vector), cmocka_unit_test(test_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
