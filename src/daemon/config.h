@@ -187,6 +187,8 @@ bool config_key_at(size_t i, const char **section, const char **key);
 // cannot stand in the file), BW_ERR_EXISTS (another peer has the name).
 int config_save_peer(const char *path, const char *name, const uint8_t key[32], const char *endpoint,
                      const char *psk_file, bool internet) BW_NODISCARD;
+// Puts the network's secret into "network.secret" beside the file (0600), and `policy = secret` with its name into [discover].
+int config_save_secret(const char *path, const uint8_t secret[32]) BW_NODISCARD; // BW_ERR_SYS (errno), BW_ERR_RANGE
 int config_save_remove_peer(const char *path,
                             const uint8_t key[32]) BW_NODISCARD; // BW_ERR_NOTFOUND: no section has the key
 

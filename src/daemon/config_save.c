@@ -232,3 +232,72 @@ int config_save_remove_peer(const char *path, const uint8_t key[32])
     free(t.p);
     return err;
 }
+
+// Is the line "NAME = ..."?
+static bool names_key(const char *line, size_t n, const char *name)
+{
+    size_t k = strlen(name);
+    while (n && isspace((unsigned char)*line)) line++, n--;
+    if (n <= k || memcmp(line, name, k)) return false;
+    for (line += k, n -= k; n && (*line == ' ' || *line == '\t'); n--) line++;
+    return n && (*line == '=' || *line == ':');
+}
+
+static bool is_header(const char *line, size_t n, const char *name)
+{
+    while (n && isspace((unsigned char)*line)) line++, n--;
+    size_t k = strlen(name);
+    return n > k + 1 && line[0] == '[' && !memcmp(line + 1, name, k) && line[k + 1] == ']';
+}
+
+// The text with [discover] naming the secret: its old policy and secret-file lines go, ours follow the header.
+static char *with_secret(const struct text *t, const char *secret_file)
+{
+    size_t room = t->n + strlen(secret_file) + 64, n = 0;
+    char *out = malloc(room);
+    bool inside = false, done = false;
+    for (size_t at = 0; out && at < t->n; at = line_end(t, at)) {
+        const char *line = t->p + at;
+        size_t len = line_end(t, at) - at, blank = skip_blank(t, at, at + len) - at;
+        if (blank < len && line[blank] == '[') inside = is_header(line, len, "discover");
+        else if (inside && (names_key(line, len, "policy") || names_key(line, len, "secret-file"))) continue;
+        memcpy(out + n, line, len);
+        n += len;
+        if (!inside || done || blank == len || line[blank] != '[') continue;
+        if (out[n - 1] != '\n') out[n++] = '\n';
+        n += (size_t)snprintf(out + n, room - n, "policy = secret\nsecret-file = %s\n", secret_file);
+        done = true;
+    }
+    if (out && !done)
+        snprintf(out + n, room - n, "%s[discover]\npolicy = secret\nsecret-file = %s\n", n && out[n - 1] != '\n' ? "\n" : "", secret_file);
+    else if (out) out[n] = 0;
+    return out;
+}
+
+int config_save_secret(const char *path, const uint8_t secret[32])
+{
+    struct text t;
+    char folder[CONFIG_PATH], file[CONFIG_PATH], line[BW_KEY_TEXT + 1];
+    snprintf(folder, sizeof folder, "%s", path);
+    int n = snprintf(file, sizeof file, "%s/network.secret", dirname(folder));
+    if (n >= (int)sizeof file) return BW_ERR_RANGE;
+    bw_base64_encode(secret, 32, line);
+    line[BW_KEY_TEXT - 1] = '\n';
+    const char *secret_part[3] = {line, "", ""};
+    const size_t secret_len[3] = {BW_KEY_TEXT, 0, 0};
+    int err = swap_in(file, secret_part, secret_len, 0600);
+    explicit_bzero(line, sizeof line);
+    if (err || read_file(path, &t)) return BW_ERR_SYS;
+    char *text = with_secret(&t, file);
+    if (text) {
+        const char *part[3] = {text, "", ""};
+        const size_t len[3] = {strlen(text), 0, 0};
+        err = swap_in(path, part, len, t.mode);
+    } else {
+        errno = ENOMEM;
+        err = BW_ERR_SYS;
+    }
+    free(text);
+    free(t.p);
+    return err;
+}

@@ -187,6 +187,17 @@ static int on_invite(void *ctx, const struct api_invite *q, char *out, size_t si
     return 0;
 }
 
+static int join_for_now(struct daemon *d, const struct config_peer *c, const struct invite *i, struct api_error *e)
+{
+    if (i->has_secret) {
+        d->config.discover.policy = CONFIG_POLICY_SECRET;
+        d->config.discover.has_secret = true;
+        memcpy(d->config.discover.secret, i->secret, sizeof d->config.discover.secret);
+        node_set_policy(d->node, LINK_POLICY_SECRET, d->config.listen.is_public, i->secret, os_clock_now());
+    }
+    return peers_add(d, c, LINK_COMMAND, e);
+}
+
 static int on_join(void *ctx, const char *text, char *out, size_t size, struct api_error *e)
 {
     struct daemon *d = ctx;
@@ -197,22 +208,26 @@ static int on_join(void *ctx, const char *text, char *out, size_t size, struct a
         snprintf(e->hint, sizeof e->hint, "copy the whole line that `byway invite` printed, beginning with " INVITE_PREFIX);
         return 400;
     }
-    struct config_peer c = {.has_psk = i.has_secret};
+    struct config_peer c = {0};
+    char at[INVITE_HOST + 16] = "";
     memcpy(c.key, i.key, sizeof c.key);
-    memcpy(c.psk, i.secret, sizeof c.psk);
     snprintf(c.name, sizeof c.name, "%.63s", i.name);
     if (i.endpoint_count) {
-        char at[INVITE_HOST + 16];
         snprintf(at, sizeof at, strchr(i.endpoints[0].host, ':') ? "[%s]:%u" : "%s:%u", i.endpoints[0].host, i.endpoints[0].port);
         c.has_endpoint = !config_endpoint_parse(at, &c.endpoint);
     }
-    int status = peers_add(d, &c, LINK_COMMAND, e);
-    explicit_bzero(&c, sizeof c);
+    // Joining is meant to last: into the file first, if there may be one, and from there into the node.
+    bool saved = !config_save_peer(d->config.path, *c.name ? c.name : NULL, c.key, *at ? at : NULL, NULL, false);
+    if (saved && i.has_secret) saved = !config_save_secret(d->config.path, i.secret);
+    struct api_error ignored = {0};
+    if (saved) saved = !reload_file(d, &ignored);
+    int status = saved ? 0 : join_for_now(d, &c, &i, e);
     explicit_bzero(&i.secret, sizeof i.secret);
     daemon_turn(d);
     if (status) return status;
-    snprintf(out, size, i.endpoint_count ? "Connecting to %s." : "%s is known now; it has named no address, so it must find us.",
-             *i.name ? i.name : "the inviting node");
+    size_t n = (size_t)snprintf(out, size, i.endpoint_count ? "Connecting to %s." : "%s is known now; it has named no address, so it must find us.",
+                                *i.name ? i.name : "the inviting node");
+    if (n < size && !saved) snprintf(out + n, size - n, " That holds until the node ends: %s cannot be written.", d->config.path);
     return 0;
 }
 

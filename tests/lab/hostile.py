@@ -32,9 +32,9 @@ def metrics(lab, node):
     return found
 
 
-def raw(lab, node, request):
+def raw(lab, node, request, timeout=5):
     s = socket.socket(socket.AF_UNIX)
-    s.settimeout(5)
+    s.settimeout(timeout)
     s.connect(lab.socket(node))
     answer = b""
     try:
@@ -110,7 +110,7 @@ def nonsense_to_the_api_gets_errors():
         lab.all_ping(30)
         size = None
         for i in range(30_000 if SOAK else 2_000):
-            raw(lab, "n1", b"".join(rng.choice(words) for _ in range(rng.randrange(1, 12))) + b"\r\n\r\n")
+            raw(lab, "n1", b"".join(rng.choice(words) for _ in range(rng.randrange(1, 12))) + b"\r\n\r\n", 0.2)
             if i == 1000:
                 size = pss_mb(lab, "n1")
         grown = pss_mb(lab, "n1") - size

@@ -1,0 +1,51 @@
+#!/usr/bin/python3
+"""An invitation joins two nodes that could not have found each other, and lasts: the network's secret included."""
+# tests/run: timeout=120
+import os
+import sys
+import tempfile
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import labkit
+from labkit import Lab, wait_until, want
+
+TWO = """node n1 set discover.interfaces=none {}
+node n2 set discover.interfaces=none
+link n1 n2
+"""
+
+
+def joined(sets, *options):
+    with Lab(text=TWO.format(sets)) as lab:
+        lab.run("n1", "ip", "addr", "add", "10.9.0.1/24", "dev", "to-n2")
+        lab.run("n2", "ip", "addr", "add", "10.9.0.2/24", "dev", "to-n1")
+        text = lab.byway("n1", "invite", *options).stdout.strip().splitlines()
+        text = next(t for t in text if t.startswith("byway:1:"))
+        want(lab.byway("n2", "join", text[:-3], check=False).returncode == 1, "a cut invitation is refused")
+        if not sets:
+            lab.byway("n1", "peer", "add", lab.status("n2")["key"])
+        said = lab.byway("n2", "join", text).stdout
+        want("Connecting to n1" in said and "until the node ends" not in said, said)
+        wait_until(lambda: lab.reaches("n2", lab.address("n1")), 20, "the link")
+        lab.stop("n2")
+        lab.start("n2")
+        wait_until(lambda: lab.reaches("n2", lab.address("n1")), 20, "the link after a restart")
+
+
+@labkit.test
+def an_invitation_joins_and_lasts():
+    joined("")
+
+
+@labkit.test
+def an_invitation_carries_the_secret():
+    with tempfile.NamedTemporaryFile("w", suffix=".secret", delete=False) as f:
+        f.write("correct horse battery staple\n")
+    os.chmod(f.name, 0o600)
+    try:
+        joined(f"set discover.policy=secret set discover.secret-file={f.name} set listen.public=yes", "--secret")
+    finally:
+        os.unlink(f.name)
+
+
+labkit.main()
