@@ -1,10 +1,13 @@
 // `byway ping` and `byway trace`: echo requests from our mesh address with a chosen hop limit, one line of JSON per answer.
 #include "daemon/daemon_private.h"
 
+#include "core/identity.h"
 #include "os/icmp.h"
+#include "wire/peerinfo.h"
 
 #define ANSWER_WAIT (2 * BW_S) // for the last answers, and for each hop of a trace
 #define SILENT_HOPS 8          // a trace ends after so many hops in a row without an answer
+#define ASK_WAIT_MS 700        // for a node's own word on its name and key
 
 struct pinger {
     struct pinger *next;
@@ -22,36 +25,85 @@ struct pinger {
     uint32_t hop, hop_answers, silent;
     struct bw_addr hop_from;
     double hop_rtt[10];
-    bool reached;
+    bool reached, refused; // refused: a node on the way knows no way
+    // who the hop, or at the end the target, says it is: asked over the mesh, believed as far as its key fits its address
+    int asking;              // number of the HTTP request; 0: none
+    void (*asked)(struct pinger *p);
+    struct bw_addr who;
+    char name[PEERINFO_NAME], key[BW_KEY_TEXT];
 };
 
-static void finish(struct pinger *p)
+// ---- who answers ----
+
+static void take_info(struct pinger *p, const struct http_answer *a)
 {
-    struct daemon *d = p->d;
-    struct pinger **at = &d->pingers;
+    uint8_t key[32];
+    struct bw_addr addr;
+    if (a->status != 200) return;
+    (void)!peerinfo_decode(a->body, a->body_len, p->name);
+    json_t *o = json_loadb(a->body, a->body_len, 0, NULL);
+    const char *text = json_string_value(json_object_get(o, "key"));
+    if (text && !bw_base64_decode(text, key, sizeof key) && !identity_addr_of_key(key, &addr) && bw_addr_eq(&addr, &p->who))
+        bw_base64_encode(key, sizeof key, p->key);
+    json_decref(o);
+}
+
+static void info_done(void *ctx, const struct http_answer *a)
+{
+    struct pinger *p = ctx;
+    p->asking = 0;
+    take_info(p, a);
+    p->asked(p);
+}
+
+// Calls then(p), at once or later, with p->name and p->key filled in as far as they are known.
+static void ask_who(struct pinger *p, const struct bw_addr *who, void (*then)(struct pinger *p))
+{
+    char url[128], addr[BW_ADDR_TEXT];
+    p->who = *who;
+    p->key[0] = 0;
+    snprintf(p->name, sizeof p->name, "%.63s", node_name_of(p->d->node, who));
+    p->asked = then;
+    snprintf(url, sizeof url, "http://[%s]:%d/v1/peer-info", bw_addr_text(who, addr), SHARE_API_PORT);
+    struct http_request q = {.url = url, .source = &p->d->id.addr, .ifname = p->d->tun.name, .timeout_ms = ASK_WAIT_MS};
+    if (bw_addr_is_mesh(who)) p->asking = http_client_start(p->d->http, &q, info_done, p);
+    if (p->asking > 0) return;
+    p->asking = 0;
+    then(p);
+}
+
+static void drop(struct pinger *p)
+{
+    struct pinger **at = &p->d->pingers;
     while (*at && *at != p) at = &(*at)->next;
     if (*at) *at = p->next;
-    if (p->reply) {
-        json_t *done = p->trace ? json_pack("{s:b, s:b}", "done", 1, "reached", p->reached)
-                                : json_pack("{s:b, s:i, s:i}", "done", 1, "sent", (int)p->sent, "received", (int)p->received);
-        const char *name = node_name_of(d->node, &p->ask.address);
-        json_object_set_new(done, "name", *name ? json_string(name) : json_null());
-        json_object_set_new(done, "session", json_string("none"));
-        char key[BW_KEY_TEXT];
-        json_t *k = json_null();
-        for (int slot = -1; (slot = linkset_next(node_links(d->node), slot)) >= 0;) {
-            struct link_info l;
-            if (linkset_info(node_links(d->node), (uint16_t)slot, &l) || !bw_addr_eq(&l.addr, &p->ask.address)) continue;
-            k = json_string(bw_base64_encode(l.key, sizeof l.key, key));
-            break;
-        }
-        json_object_set_new(done, "key", k);
-        api_reply_line(p->reply, done);
-        api_reply_end(p->reply);
-    }
+    if (p->asking) http_client_cancel(p->d->http, p->asking);
     os_icmp_close(p->icmp);
     os_timer_close(p->timer);
     free(p);
+}
+
+static void last_line(struct pinger *p)
+{
+    if (p->reply) {
+        json_t *done = p->trace ? json_pack("{s:b, s:b}", "done", 1, "reached", p->reached)
+                                : json_pack("{s:b, s:i, s:i}", "done", 1, "sent", (int)p->sent, "received", (int)p->received);
+        json_object_set_new(done, "name", *p->name ? json_string(p->name) : json_null());
+        json_object_set_new(done, "key", *p->key ? json_string(p->key) : json_null());
+        json_object_set_new(done, "session", json_string("none"));
+        api_reply_line(p->reply, done);
+        api_reply_end(p->reply);
+    }
+    drop(p);
+}
+
+static void finish(struct pinger *p)
+{
+    os_timer_at(p->timer, BW_NEVER);
+    bool answered = p->trace ? p->reached : p->received > 0;
+    p->name[0] = p->key[0] = 0;
+    if (p->reply && answered) ask_who(p, &p->ask.address, last_line);
+    else last_line(p);
 }
 
 static void send_one(struct pinger *p, uint8_t hop_limit)
@@ -103,20 +155,32 @@ static void hop_begin(struct pinger *p)
     os_timer_at(p->timer, os_clock_now() + ANSWER_WAIT);
 }
 
-static void hop_end(struct pinger *p)
+static void hop_line(struct pinger *p)
 {
     char addr[BW_ADDR_TEXT];
+    if (!p->reply) {
+        drop(p);
+        return;
+    }
     json_t *rtts = json_array();
     for (uint32_t i = 0; i < p->hop_answers; i++) json_array_append_new(rtts, json_real(p->hop_rtt[i]));
     for (uint32_t i = p->hop_answers; i < p->ask.count; i++) json_array_append_new(rtts, json_integer(-1));
-    const char *name = p->hop_answers ? node_name_of(p->d->node, &p->hop_from) : "";
     json_t *line = json_pack("{s:i, s:o}", "hop", (int)p->hop, "rtt_ms", rtts);
     json_object_set_new(line, "address", p->hop_answers ? json_string(bw_addr_text(&p->hop_from, addr)) : json_null());
-    json_object_set_new(line, "name", *name ? json_string(name) : json_null());
+    json_object_set_new(line, "name", *p->name ? json_string(p->name) : json_null());
     api_reply_line(p->reply, line);
     p->silent = p->hop_answers ? 0 : p->silent + 1;
-    if (p->reached || p->hop >= p->ask.max_hops || p->silent >= SILENT_HOPS) finish(p);
+    if (p->reached) last_line(p); // the last hop has told its key
+    else if (p->refused || p->hop >= p->ask.max_hops || p->silent >= SILENT_HOPS) finish(p);
     else hop_begin(p);
+}
+
+static void hop_end(struct pinger *p)
+{
+    os_timer_at(p->timer, BW_NEVER);
+    p->name[0] = p->key[0] = 0;
+    if (p->hop_answers) ask_who(p, &p->hop_from, hop_line);
+    else hop_line(p);
 }
 
 static void trace_reply(struct pinger *p, const struct os_icmp_reply *r, double rtt)
@@ -126,6 +190,7 @@ static void trace_reply(struct pinger *p, const struct os_icmp_reply *r, double 
     p->hop_from = r->from;
     p->hop_rtt[p->hop_answers++] = rtt;
     if (r->kind == OS_ICMP_ECHO) p->reached = true;
+    else if (r->kind == OS_ICMP_UNREACHABLE) p->refused = true;
     if (p->hop_answers == p->ask.count) hop_end(p);
 }
 
@@ -134,7 +199,7 @@ static void trace_reply(struct pinger *p, const struct os_icmp_reply *r, double 
 static void on_reply(void *ctx, const struct os_icmp_reply *r)
 {
     struct pinger *p = ctx;
-    if (!p->reply || !bw_addr_eq(&r->target, &p->ask.address) || (uint16_t)(p->seq - r->seq) >= 64) return;
+    if (!p->reply || p->asking || !bw_addr_eq(&r->target, &p->ask.address) || (uint16_t)(p->seq - r->seq) >= 64) return;
     double rtt = (double)(r->at - p->at[r->seq % 64]) / 1000.0;
     if (p->trace) trace_reply(p, r, rtt);
     else ping_reply(p, r, rtt);
@@ -143,7 +208,7 @@ static void on_reply(void *ctx, const struct os_icmp_reply *r)
 static void on_timer(void *ctx)
 {
     struct pinger *p = ctx;
-    if (!p->reply) finish(p);
+    if (!p->reply) drop(p);
     else if (p->trace) hop_end(p);
     else ping_timer(p);
 }
@@ -184,12 +249,12 @@ void pinger_gone(void *ctx, struct api_reply *r)
     for (struct pinger *p = d->pingers; p; p = p->next) {
         if (p->reply != r) continue;
         p->reply = NULL;
-        os_timer_at(p->timer, 0); // ends there, not under the API's feet
+        if (!p->asking) os_timer_at(p->timer, 0); // ends there, not under the API's feet
         return;
     }
 }
 
 void pinger_close(struct daemon *d)
 {
-    while (d->pingers) finish(d->pingers);
+    while (d->pingers) drop(d->pingers);
 }
