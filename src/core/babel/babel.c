@@ -263,7 +263,7 @@ void babel_withdraw(struct babel *b, const struct bw_prefix *p, uint16_t slot, b
     } else {
         struct dest *d = dest_find(b, p);
         if (!d || !(d->flags & DEST_OWN)) return;
-        d->flags &= (uint8_t)~DEST_OWN;
+        d->flags &= (uint16_t)~DEST_OWN;
         dest_select(b, d);
         dest_release(b, d);
     }
@@ -403,6 +403,7 @@ static void stage_run(struct babel *b)
 void babel_finish(struct babel *b)
 {
     requests_run(b);
+    waiting_run(b);
     if (b->kick != BW_NEVER) {
         bw_time kick = b->kick;
         b->kick = BW_NEVER;

@@ -42,6 +42,8 @@ enum {
     DEST_LATER = 16,    // in the list of those to be looked at again
     DEST_LEARNT = 32,   // has routes: counts against the cap
     DEST_LISTED = 64,   // in the list of changes
+    DEST_MIXED = 256,   // neighbours may hold routes from us with another router-id than the present one
+    DEST_WAITS = 512,   // has a route that may be chosen once neighbours have forgotten what we said
     DEST_MOVED = 128,   // another next hop, not announced yet: the old one may hear of it, the new one must not
 };
 
@@ -59,7 +61,9 @@ struct dest {
     uint16_t told;           // metric at the last change: what neighbours (will) believe
     uint16_t own_metric;
     uint16_t held_until;     // second
-    uint8_t len, flags, more_cap, told_src;
+    uint16_t sent_before, sent_now; // least metric announced up to the last change, and since (INF: none)
+    uint16_t flags;
+    uint8_t len, more_cap, told_src;
 };
 _Static_assert(sizeof(struct dest) <= 88, "25 million of these must fit");
 
@@ -103,13 +107,15 @@ struct neighbour {
     struct iface *ifc;
     struct bw_addr addr;
     uint16_t index;
-    bool up, was_up, byway;
+    bool up, was_up, was_down, byway;
+    bool table_due;      // nothing has come since it came up: asks for its table, at table_at
+    uint8_t table_tries;
     struct babel_capability cap;
     struct hellos m, u;
     uint32_t quality, quality_n; // share of Hellos received, smoothed, 65536 = all; how many it rests on
     uint16_t rxcost, txcost, cost;
     bool suspect, silent; // misses Hellos: half way to dead; dead
-    bw_time ihu_deadline, since, cost_since, heard;
+    bw_time ihu_deadline, since, cost_since, heard, table_at;
     bool have_times;
     uint32_t origin, receive; // RFC 9616 section 3.1
     int64_t rtt, rtt_dev;     // smoothed RTT and its deviation, us; rtt < 0: none
@@ -192,6 +198,7 @@ struct babel {
     } *hash;
     uint32_t hash_cap; // a power of two, or 0
     uint32_t head, tail, change;
+    uint32_t waiting; // destinations that wait, see DEST_WAITS
     uint32_t later[2], later_tail[2]; // two generations of destinations to be looked at again
     bw_time later_at, scan_at;
     uint32_t scan_next;
@@ -266,6 +273,8 @@ void dest_look_later(struct babel *b, struct dest *d); // selects again in 2..4 
 // The route's metric was `before` until now and is `after` from now on: keeps the smoothed one.
 void route_smooth(const struct babel *b, struct route *r, uint16_t before, uint16_t after);
 void later_run(struct babel *b);
+void dest_waits(struct babel *b, struct dest *d, bool waits);
+void waiting_run(struct babel *b);
 void scan_run(struct babel *b);
 bw_time scan_period(const struct babel *b);
 void selected_view(const struct babel *b, const struct dest *d, struct babel_selected *out);
@@ -317,6 +326,7 @@ void send_bye(struct babel *b, struct iface *ifc);
 bw_time update_interval(const struct babel *b, const struct iface *ifc); // for the table as it is now
 void iface_set_interval(struct babel *b, struct iface *ifc);
 uint32_t iface_acked_upto(const struct iface *ifc);
+bool all_know(const struct babel *b, uint32_t change); // every peer has acknowledged all changes up to this one
 void restricted_changed(struct babel *b, uint16_t slot);
 bool restricted_find(const struct babel *b, const struct bw_prefix *p, uint16_t slot, uint32_t *at);
 bool iface_up(const struct iface *ifc);

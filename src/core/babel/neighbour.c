@@ -6,6 +6,7 @@ enum {
     IHU_HOLD = 35,          // tenths of the advertised interval
     RTT_AGE_US = 180000000, // older timestamps mean nothing (RFC 9616 section 3.3)
     HISTORY = 16,
+    TABLE_TRIES = 4,
 };
 #define LAST_WORDS (10 * BW_S) // a dead neighbour goes on hearing from us that we don't hear it
 #define FORGET (120 * BW_S)
@@ -290,6 +291,15 @@ static bool adopt(const struct babel *b, const struct neighbour *n, uint16_t cos
     return diff > n->cost / 10u + 3 || (diff > n->cost / 25u + 2 && b->now >= n->cost_since + ADOPT_ANYWAY);
 }
 
+static void ask_table(struct babel *b, struct neighbour *n)
+{
+    struct item it = {.type = BABEL_ROUTE_REQUEST, .wildcard = true};
+    if (!n->table_due) n->table_tries = 0;
+    n->table_due = n->table_tries++ < TABLE_TRIES;
+    n->table_at = b->now + (BW_S / 2 << n->table_tries);
+    if (n->table_due) item_add(b, n->ifc, &it, b->now + babel_jitter(b, 0, 5 * BW_MS));
+}
+
 void neighbour_refresh(struct babel *b, struct neighbour *n)
 {
     bool suspect;
@@ -302,7 +312,9 @@ void neighbour_refresh(struct babel *b, struct neighbour *n)
     n->up = !went_down;
     if (went_up || went_down) n->since = b->now;
     routes_recost(b, n, old);
+    if (went_down) n->was_down = true, routes_flush(b, n); // what it says from now on may be lost: its table is asked for when it is back
     if (went_up) {
+        if (n->was_up) ask_table(b, n);
         n->was_up = true;
         if (n->ifc->greeted) iface_restart(b, n->ifc);
     }
@@ -328,6 +340,7 @@ bool neighbour_timers(struct babel *b, struct neighbour *n)
         neighbour_free(b, n);
         return false;
     }
+    if (n->table_due && n->up && n->table_at <= b->now) ask_table(b, n);
     if (n->uhello_at <= b->now) {
         if (n->heard + LAST_WORDS < b->now && !n->u.active) n->uhello_at = BW_NEVER;
         else send_unicast_hello(b, n);
@@ -338,6 +351,7 @@ bool neighbour_timers(struct babel *b, struct neighbour *n)
 bw_time neighbour_deadline(const struct neighbour *n)
 {
     bw_time t = bw_time_min(n->m.deadline, n->u.deadline);
+    if (n->table_due && n->up) t = bw_time_min(t, n->table_at);
     return bw_time_min(bw_time_min(t, n->ihu_deadline), n->uhello_at);
 }
 

@@ -32,13 +32,15 @@ void change_unlink(struct babel *b, struct dest *d)
     else b->head = d->next;
     if (d->next != NIL) b->dests[d->next].prev = d->prev;
     else b->tail = d->prev;
-    d->flags &= (uint8_t)~DEST_LISTED;
+    d->flags &= (uint16_t)~DEST_LISTED;
 }
 
 void change(struct babel *b, struct dest *d, enum urgency u)
 {
     uint32_t i = dest_index(b, d);
     change_unlink(b, d);
+    if (d->sent_now < d->sent_before) d->sent_before = d->sent_now;
+    d->sent_now = INF;
     d->change = ++b->change;
     d->prev = b->tail;
     d->next = NIL;
@@ -59,6 +61,13 @@ uint32_t iface_acked_upto(const struct iface *ifc)
     for (unsigned k = 0; k < ifc->flight_count; k++)
         if (ifc->flight[k].from < upto) upto = ifc->flight[k].from;
     return upto;
+}
+
+bool all_know(const struct babel *b, uint32_t upto)
+{
+    for (uint32_t k = 0; k < b->heap_count; k++)
+        if (iface_up(b->heap[k]) && iface_acked_upto(b->heap[k]) < upto) return false;
+    return true;
 }
 
 // ---- timing ----
@@ -198,6 +207,7 @@ static bool write_finite(struct babel *b, struct iface *ifc, struct packet *p, s
         source_announce(b, s, r->seqno, (uint16_t)metric);
     }
     d->flags |= DEST_ANNOUNCED;
+    if (metric < d->sent_now) d->sent_now = (uint16_t)metric;
     p->updates++;
     return true;
 }

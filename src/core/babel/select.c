@@ -74,7 +74,7 @@ static void announce(struct babel *b, struct dest *d, enum urgency u)
     change(b, d, u);
     d->told = d->metric;
     if (d->flags & DEST_MOVED) d->switched = d->change;
-    d->flags &= (uint8_t)~DEST_MOVED;
+    d->flags &= (uint16_t)~DEST_MOVED;
 }
 
 static void lost(struct babel *b, struct dest *d)
@@ -105,15 +105,56 @@ static void set_selected(struct babel *b, struct dest *d, uint16_t sel, uint16_t
         return;
     }
     bool moved = old != sel, other_source = old != SEL_NONE && d->told_src != src;
+    uint8_t told = d->told_src;
     d->selected = sel;
     d->metric = metric;
     d->told_src = src;
-    d->flags &= (uint8_t)~DEST_HELD;
+    d->flags &= (uint16_t)~DEST_HELD;
     if (moved) d->flags |= DEST_MOVED;
+    if (src != told && d->flags & DEST_ANNOUNCED) d->flags |= DEST_MIXED;
     if (other_source) announce(b, d, URGENT);
     else if (old == SEL_NONE || significant(d->told, metric)) announce(b, d, PROMPT);
     else if (moved || d->told != metric) dest_look_later(b, d);
     if (moved || other_source) tell_owner(b, d);
+}
+
+// ---- several sources of one prefix ----
+
+// Feasibility distances guard against loops among routes of one source. A prefix with several (fc00::e has one per exit)
+// can loop for a moment when nodes change over from one to another at the same time (RFC 8966 section 2.7). We do better:
+// while a neighbour may still hold a route of ours with another router-id, a route is only chosen if it is announced with
+// a smaller metric than anything that such a neighbour can have from us, whatever the router-id; and where there is none,
+// the retraction is awaited. Along every next hop the least metric announced then decreases, so there is no loop.
+static uint16_t mixed_bound(struct babel *b, struct dest *d)
+{
+    if (!all_know(b, d->change)) return d->sent_now < d->sent_before ? d->sent_now : d->sent_before;
+    d->sent_before = INF;
+    d->flags &= (uint16_t)~DEST_MIXED;
+    return d->sent_now;
+}
+
+static bool must_wait(struct babel *b, struct dest *d, const struct route *r)
+{
+    if (!(d->flags & DEST_ANNOUNCED) || (!(d->flags & DEST_MIXED) && d->told_src == r->src)) return false;
+    uint16_t bound = mixed_bound(b, d);
+    return r->refmetric >= bound && (d->flags & DEST_MIXED || d->told_src != r->src);
+}
+
+void dest_waits(struct babel *b, struct dest *d, bool waits)
+{
+    if (waits == !!(d->flags & DEST_WAITS)) return;
+    d->flags ^= DEST_WAITS;
+    b->waiting += waits ? 1u : UINT32_MAX;
+}
+
+// Somebody may know more than before: what waited for that is chosen now.
+void waiting_run(struct babel *b)
+{
+    for (uint32_t i = b->tail, before; i != NIL && b->waiting; i = before) {
+        struct dest *d = &b->dests[i];
+        before = d->prev;
+        if (d->flags & DEST_WAITS && all_know(b, d->change)) dest_select(b, d);
+    }
 }
 
 // ---- choosing ----
@@ -130,7 +171,7 @@ static struct choice current(struct babel *b, struct dest *d)
     if (d->selected >= SEL_OWN) return c;
     struct neighbour *n = b->neigh[d->selected];
     struct route *r = n ? route_get(n, dest_index(b, d)) : NULL;
-    if (!r || !route_feasible(d, r) || route_metric(n, r) == INF) return c;
+    if (!r || !route_feasible(d, r) || route_metric(n, r) == INF || must_wait(b, d, r)) return c;
     c = (struct choice){n, r, route_metric(n, r)};
     settle(b, r, c.metric);
     return c;
@@ -147,7 +188,7 @@ static void select_learnt(struct babel *b, struct dest *d)
 {
     uint32_t i = dest_index(b, d);
     struct choice cur = current(b, d), best = cur, unfeasible = {.metric = INF};
-    bool waiting = false;
+    bool waiting = false, held_back = false;
     for (uint32_t k = 0; k < b->neigh_top; k++) {
         struct neighbour *n = b->neigh[k];
         struct route *r = n ? route_get(n, i) : NULL;
@@ -155,6 +196,8 @@ static void select_learnt(struct babel *b, struct dest *d)
         if (m == INF || r == cur.r) continue;
         if (!route_feasible(d, r)) {
             if (m < unfeasible.metric) unfeasible = (struct choice){n, r, m};
+        } else if (must_wait(b, d, r)) {
+            held_back = true;
         } else if (m < best.metric) {
             if (cur.r) settle(b, r, m);
             if (!cur.r || r->smooth < cur.r->smooth) best = (struct choice){n, r, m};
@@ -164,12 +207,14 @@ static void select_learnt(struct babel *b, struct dest *d)
     if (best.r) set_selected(b, d, best.n->index, best.metric, best.r->src);
     else set_selected(b, d, SEL_NONE, INF, 0);
     if (unfeasible.r && unfeasible.metric < best.metric) want_feasible(b, d, &unfeasible, !best.r);
-    if (waiting) dest_look_later(b, d);
+    if (waiting || held_back) dest_look_later(b, d);
+    dest_waits(b, d, held_back && !best.r);
 }
 
 void dest_select(struct babel *b, struct dest *d)
 {
     b->count.selections++;
+    if (d->flags & DEST_OWN || b->holding) dest_waits(b, d, false);
     if (d->flags & DEST_OWN) set_selected(b, d, SEL_OWN, d->own_metric, TOLD_OWN);
     else if (b->holding) set_selected(b, d, SEL_NONE, INF, 0);
     else select_learnt(b, d);
@@ -191,22 +236,15 @@ void dest_look_later(struct babel *b, struct dest *d)
     if (b->later_at == BW_NEVER) b->later_at = b->now + LATER_PERIOD;
 }
 
-static bool all_know(const struct babel *b, const struct dest *d)
-{
-    for (uint32_t k = 0; k < b->heap_count; k++)
-        if (iface_up(b->heap[k]) && iface_acked_upto(b->heap[k]) < d->switched) return false;
-    return true;
-}
-
 static void look_again(struct babel *b, struct dest *d)
 {
     dest_select(b, d);
     if (d->flags & DEST_HELD) {
-        if (!all_know(b, d) && !passed_16(d->held_until, now_s(b))) {
+        if (!all_know(b, d->switched) && !passed_16(d->held_until, now_s(b))) {
             dest_look_later(b, d);
             return;
         }
-        d->flags &= (uint8_t)~DEST_HELD;
+        d->flags &= (uint16_t)~DEST_HELD;
         tell_owner(b, d);
     } else if (d->selected != SEL_NONE && (d->flags & DEST_MOVED || d->told != d->metric)) {
         announce(b, d, PROMPT);
@@ -223,7 +261,7 @@ void later_run(struct babel *b)
     while (i != NIL) {
         struct dest *d = &b->dests[i];
         i = d->later;
-        d->flags &= (uint8_t)~DEST_LATER;
+        d->flags &= (uint16_t)~DEST_LATER;
         look_again(b, d);
     }
     b->later_at = b->later[0] == NIL && b->later[1] == NIL ? BW_NEVER : b->now + LATER_PERIOD;

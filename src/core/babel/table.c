@@ -82,7 +82,7 @@ struct dest *dest_new(struct babel *b, const struct bw_prefix *p)
     uint32_t hash = hash_of(b, &p->addr, p->len);
     *slot_of(b, hash, p) = (struct hash_slot){hash, i};
     b->dests[i] = (struct dest){.addr = p->addr, .len = p->len, .flags = DEST_USED, .selected = SEL_NONE, .metric = INF,
-                                .told = INF, .own_metric = INF, .prev = NIL, .next = NIL, .later = NIL, .requests = NIL};
+                                .told = INF, .own_metric = INF, .sent_before = INF, .sent_now = INF, .prev = NIL, .next = NIL, .later = NIL, .requests = NIL};
     b->dest_count++;
     return &b->dests[i];
 }
@@ -106,12 +106,13 @@ void dest_release(struct babel *b, struct dest *d)
     uint32_t i = dest_index(b, d);
     if (has_routes(b, i)) return;
     if (d->flags & DEST_LEARNT) {
-        d->flags &= (uint8_t)~DEST_LEARNT;
+        d->flags &= (uint16_t)~DEST_LEARNT;
         b->learnt--;
     }
     if (d->flags & (DEST_OWN | DEST_HELD | DEST_LATER) || has_sources(d)) return;
     requests_forget(b, d);
     change_unlink(b, d);
+    dest_waits(b, d, false);
     struct bw_prefix p = dest_prefix(d);
     hash_remove(b, slot_of(b, hash_of(b, &p.addr, p.len), &p));
     bw_free(b->mem, d->more, d->more_cap * sizeof *d->more);

@@ -62,8 +62,6 @@ void routes_recost(struct babel *b, struct neighbour *n, uint16_t old_cost)
         uint32_t old = (uint32_t)r->refmetric + old_cost;
         uint16_t metric = route_metric(n, r);
         route_smooth(b, r, old_cost == INF || old >= INF ? INF : (uint16_t)old, metric);
-        // A link that was dead a moment ago has to show that it lasts, where there is a choice.
-        if (old_cost == INF && n->was_up && metric != INF) r->smooth = (uint16_t)(metric < 0x8000 ? metric + metric / 2 : metric);
         if (d->selected == n->index || metric < d->metric) dest_select(b, d);
     }
 }
@@ -124,6 +122,9 @@ static void update_route(struct babel *b, struct neighbour *n, struct dest *d, c
     if (selected ? !feasible || !same || after != d->metric : after < d->metric) dest_select(b, d);
 }
 
+// A link that was dead a moment ago has to show that it lasts, where there is a choice.
+#define SETTLE (20 * BW_S)
+
 static void new_route(struct babel *b, struct neighbour *n, struct dest *d, const struct babel_tlv *t)
 {
     uint32_t cost = n->cost == INF ? n->ifc->p.cost : n->cost, metric = t->update.metric + cost;
@@ -147,6 +148,7 @@ static void new_route(struct babel *b, struct neighbour *n, struct dest *d, cons
     r->refmetric = t->update.metric;
     r->src = (uint8_t)src;
     route_smooth(b, r, INF, route_metric(n, r));
+    if (n->was_down && n->since + SETTLE > b->now && r->smooth < 0x8000) r->smooth = (uint16_t)(r->smooth + r->smooth / 2);
     refresh(b, r, t->update.interval_cs);
     if (route_metric(n, r) < d->metric) dest_select(b, d);
 }
@@ -155,6 +157,7 @@ void update_received(struct babel *b, struct neighbour *n, const struct babel_tl
 {
     bool retraction = t->update.metric == INF;
     b->count.rx_retractions += retraction;
+    n->table_due = false;
     if (t->update.wildcard) {
         routes_flush(b, n);
         return;

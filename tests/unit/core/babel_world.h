@@ -54,7 +54,7 @@ struct world {
     struct wpacket *q;
     size_t q_count, q_cap;
     uint64_t order, loops;
-    bool check_loops, tolerate_anycast_loops, dirty[MAX_NODES + 1];
+    bool check_loops, dirty[MAX_NODES + 1], exit[MAX_NODES]; // exit: this node originates fc00::e
     struct babel_iface_params params;
     uint32_t max_dests;
     void (*tap)(struct world *w, int from, const uint8_t *p, size_t n);
@@ -146,7 +146,6 @@ static void w_check_loop(struct world *w, int dest)
         }
         if (steps > w->node_count) {
             w->loops++;
-            if (dest == MAX_NODES && w->tolerate_anycast_loops) return;
             fprintf(stderr, "LOOP at %.3f s for destination %d:", (double)w->now / 1e6, dest);
             for (int k = 0, n = s; k < 12; k++, n = w->node[n].fib[dest]) fprintf(stderr, " %d", n);
             fprintf(stderr, "\n");
@@ -212,7 +211,17 @@ static void w_kill(struct world *w, int id)
     struct wnode *n = &w->node[id];
     babel_free(n->b);
     n->b = NULL;
+    w->exit[id] = false;
     for (int k = 0; k <= MAX_NODES; k++) n->fib[k] = NO_HOP;
+}
+
+static void w_exit(struct world *w, int id, bool on)
+{
+    struct bw_prefix any = bw_prefix_host(&bw_addr_any_exit);
+    if (!w->node[id].b) return;
+    w->exit[id] = on;
+    if (on) assert_int_equal(babel_originate(w->node[id].b, &any, 0, BABEL_ANY_SLOT, w->now), 0);
+    else babel_withdraw(w->node[id].b, &any, BABEL_ANY_SLOT, w->now);
 }
 
 static struct world *w_new(uint64_t seed, int nodes)
@@ -306,12 +315,12 @@ static uint32_t w_cost(struct world *w, int a, int k)
     return c.cost;
 }
 
-// Distances of all nodes to dest (Bellman-Ford, stupid on purpose).
+// Distances of all nodes to dest, or to the nearest exit (Bellman-Ford, stupid on purpose).
 static void w_distances(struct world *w, const uint32_t (*cost)[2], int dest, uint32_t *dist)
 {
     for (int i = 0; i < w->node_count; i++) dist[i] = BABEL_INFINITY;
-    if (!w->node[dest].b) return;
-    dist[dest] = 0;
+    for (int i = 0; i < w->node_count; i++)
+        if (w->node[i].b && (dest == MAX_NODES ? w->exit[i] : i == dest)) dist[i] = 0;
     for (bool more = true; more;) {
         more = false;
         for (int k = 0; k < w->link_count; k++)
@@ -337,11 +346,12 @@ static unsigned w_wrong(struct world *w, bool say)
             bool usable = !l->cut[0] && !l->cut[1] && w->node[l->node[0]].b && w->node[l->node[1]].b;
             if (usable != (cost[k][e] < BABEL_INFINITY)) wrong++;
         }
-    for (int d = 0; d < w->node_count; d++) {
+    for (int d = 0; d <= MAX_NODES; d++) {
+        if (d >= w->node_count && d < MAX_NODES) continue;
         w_distances(w, (const uint32_t(*)[2])cost, d, dist);
         for (int i = 0; i < w->node_count; i++) {
             struct babel_route r;
-            struct bw_prefix p = node_prefix(d);
+            struct bw_prefix p = d == MAX_NODES ? bw_prefix_host(&bw_addr_any_exit) : node_prefix(d);
             if (!w->node[i].b) continue;
             uint32_t m = babel_lookup(w->node[i].b, &p, &r) ? r.metric : BABEL_INFINITY;
             if (m == dist[i]) continue;

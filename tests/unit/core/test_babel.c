@@ -268,7 +268,12 @@ static void link_needs_both_directions(void **state)
     assert_int_equal(via(w, D), -1);
     assert_int_equal(w->downs, 1);
     w->cost[0] = 200;
+    w->count = 0;
     hello(w, 0, NULL);
+    run(w, 50 * BW_MS);
+    const struct sent *q = find(w, 0, BABEL_ROUTE_REQUEST, NULL); // what it said meanwhile may be lost
+    assert_true(q && q->t.route_request.wildcard);
+    update(w, 0, D, 1, 1, 10);
     assert_int_equal(metric(w, D), 210); // the neighbour's rxcost is our cost
     // an IHU for somebody else means nothing
     uint8_t buf[100];
@@ -471,8 +476,12 @@ static void unfeasible_update_of_selected(void **state)
     update(w, 1, D, 1, 11, 390); // feasible: (11, 390) < (11, 396)
     update(w, 0, D, 1, 11, 500); // now there is something better
     assert_int_equal(via(w, D), 1);
-    update(w, 1, D, 9, 11, 3000); // another source is unselected if unfeasible, and believed if not
+    update(w, 1, D, 9, 11, 3000); // another source, farther than what we have announced:
+    assert_int_equal(via(w, D), -1); // first everybody has to know that the old one is gone
+    run(w, 100 * BW_MS);
     assert_int_equal(metric(w, D), 3096);
+    update(w, 0, D, 8, 1, 2000); // another one, nearer than anything that somebody can have from us: at once
+    assert_int_equal(via(w, D), 0);
     bench_free(w);
 }
 

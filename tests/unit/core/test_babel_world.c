@@ -61,6 +61,8 @@ static void random_links(struct world *w, int extra, bw_time delay, unsigned los
     }
 }
 
+// Random cuts (one-way ones too), kills, restarts, exits that come and go; no loop at any instant; then all is mended, and
+// the routes become the shortest.
 static void storm(uint64_t seed, int nodes, bw_time delay, unsigned loss, int events, bool restarts)
 {
     struct world *w = w_new(seed, nodes);
@@ -80,6 +82,7 @@ static void storm(uint64_t seed, int nodes, bw_time delay, unsigned loss, int ev
         } else if (!w->node[i].b) {
             w_start(w, i, false);
         }
+        w_exit(w, (int)bw_rng_below(&w->rng, 4), bw_rng_below(&w->rng, 2));
         w_run(w, bw_rng_below(&w->rng, 3000) * BW_MS);
     }
     for (int k = 0; k < w->link_count; k++) w->link[k].cut[0] = w->link[k].cut[1] = false, w->link[k].loss_permille = 0;
