@@ -16,8 +16,10 @@ struct identity {
 
 // First 16 bytes of SHA-512(SHA-512(pk)). BW_ERR_RANGE if it is not a mesh address (the key cannot be a node's).
 int identity_addr_of_key(const uint8_t link_pk[BW_KEY_LEN], struct bw_addr *out) BW_NODISCARD;
-int identity_from_seed(struct identity *id, const uint8_t seed[32]) BW_NODISCARD; // BW_ERR_RANGE: the seed's address does not fit
-void identity_draw(struct identity *id, struct bw_rng *rng);                       // draws seeds until one fits (256 tries on average)
+// BW_ERR_RANGE: the seed's address does not fit
+int identity_from_seed(struct identity *id, const uint8_t seed[32]) BW_NODISCARD;
+// draws seeds until one fits (256 tries on average)
+void identity_draw(struct identity *id, struct bw_rng *rng);
 void identity_wipe(struct identity *id);
 // fe80::/64 + router-id: the address of every link's end.
 struct bw_addr identity_linklocal(const uint8_t router_id[8]);

@@ -42,7 +42,8 @@ static int crypt(struct bw_aead *a, uint8_t *out, const uint8_t *in, size_t n, c
     int len;
     if (n > INT_MAX || ad_len > INT_MAX) return BW_ERR_RANGE;
     if (ad_len && !EVP_CipherUpdate(a->ctx, NULL, &len, ad, (int)ad_len)) return BW_ERR_SYS;
-    // An empty text still has to pass through once: GCM and Poly1305 only then know that the additional data have ended.
+    // An empty text still has to pass through once: GCM and Poly1305 only then know that the additional data have
+    // ended.
     return EVP_CipherUpdate(a->ctx, out, &len, in, (int)n) ? 0 : BW_ERR_SYS;
 }
 

@@ -124,7 +124,8 @@ int bw_chacha20poly1305_open(uint8_t *out, const void *in, size_t n, const void 
 int bw_xchacha20poly1305_seal(uint8_t *out, const void *in, size_t n, const void *ad, size_t ad_len,
                               const uint8_t nonce[24], const uint8_t key[32])
 {
-    return crypto_aead_xchacha20poly1305_ietf_encrypt(out, NULL, in, n, ad, ad_len, NULL, nonce, key) ? BW_ERR_RANGE : 0;
+    return crypto_aead_xchacha20poly1305_ietf_encrypt(out, NULL, in, n, ad, ad_len, NULL, nonce, key) ? BW_ERR_RANGE
+                                                                                                      : 0;
 }
 
 int bw_xchacha20poly1305_open(uint8_t *out, const void *in, size_t n, const void *ad, size_t ad_len,

@@ -21,7 +21,8 @@ int bw_crypto_init(void) BW_NODISCARD;
 
 // ---- X25519 (RFC 7748) ----
 void bw_x25519_public(uint8_t pk[BW_KEY_LEN], const uint8_t sk[BW_KEY_LEN]);
-int bw_x25519(uint8_t out[BW_KEY_LEN], const uint8_t sk[BW_KEY_LEN], const uint8_t pk[BW_KEY_LEN]) BW_NODISCARD; // BW_ERR_AUTH: all-zero result
+// BW_ERR_AUTH: all-zero result
+int bw_x25519(uint8_t out[BW_KEY_LEN], const uint8_t sk[BW_KEY_LEN], const uint8_t pk[BW_KEY_LEN]) BW_NODISCARD;
 
 // ---- Ed25519 (RFC 8032), and the birational map to X25519 (RFC 7748 section 4.1) ----
 void bw_sign_keypair(const uint8_t seed[32], uint8_t pk[BW_SIGN_PK_LEN], uint8_t sk[BW_SIGN_SK_LEN]);
@@ -32,24 +33,36 @@ void bw_sign_sk_to_x25519(uint8_t out[BW_KEY_LEN], const uint8_t sk[BW_SIGN_SK_L
 
 // ---- hashes ----
 void bw_sha512(uint8_t out[64], const void *p, size_t n);
-// BLAKE2s (RFC 7693): with a key (1..32 bytes) 1..32 bytes out, without one always 32. Two inputs are hashed as one; either may be empty.
-void bw_blake2s(uint8_t *out, size_t out_len, const void *key, size_t key_len, const void *a, size_t a_len, const void *b, size_t b_len);
-void bw_hmac_blake2s(uint8_t out[BW_HASH_LEN], const void *key, size_t key_len, const void *p, size_t n); // HMAC, RFC 2104
+// BLAKE2s (RFC 7693): with a key (1..32 bytes) 1..32 bytes out, without one always 32. Two inputs are hashed as one;
+// either may be empty.
+void bw_blake2s(uint8_t *out, size_t out_len, const void *key, size_t key_len, const void *a, size_t a_len,
+                const void *b, size_t b_len);
+// HMAC, RFC 2104
+void bw_hmac_blake2s(uint8_t out[BW_HASH_LEN], const void *key, size_t key_len, const void *p, size_t n);
 
 // ---- AEAD, one shot (handshakes, cookies) ----
-int bw_chacha20poly1305_seal(uint8_t *out, const void *in, size_t n, const void *ad, size_t ad_len, const uint8_t nonce[12], const uint8_t key[32]) BW_NODISCARD; // out: n + 16
-int bw_chacha20poly1305_open(uint8_t *out, const void *in, size_t n, const void *ad, size_t ad_len, const uint8_t nonce[12], const uint8_t key[32]) BW_NODISCARD; // in: n, out: n - 16
-int bw_xchacha20poly1305_seal(uint8_t *out, const void *in, size_t n, const void *ad, size_t ad_len, const uint8_t nonce[24], const uint8_t key[32]) BW_NODISCARD;
-int bw_xchacha20poly1305_open(uint8_t *out, const void *in, size_t n, const void *ad, size_t ad_len, const uint8_t nonce[24], const uint8_t key[32]) BW_NODISCARD;
+// out: n + 16
+int bw_chacha20poly1305_seal(uint8_t *out, const void *in, size_t n, const void *ad, size_t ad_len,
+                             const uint8_t nonce[12], const uint8_t key[32]) BW_NODISCARD;
+// in: n, out: n - 16
+int bw_chacha20poly1305_open(uint8_t *out, const void *in, size_t n, const void *ad, size_t ad_len,
+                             const uint8_t nonce[12], const uint8_t key[32]) BW_NODISCARD;
+int bw_xchacha20poly1305_seal(uint8_t *out, const void *in, size_t n, const void *ad, size_t ad_len,
+                              const uint8_t nonce[24], const uint8_t key[32]) BW_NODISCARD;
+int bw_xchacha20poly1305_open(uint8_t *out, const void *in, size_t n, const void *ad, size_t ad_len,
+                              const uint8_t nonce[24], const uint8_t key[32]) BW_NODISCARD;
 
 // ---- AEAD, keyed context for the packet path. One direction, one thread at a time; no allocation per packet. ----
 enum bw_cipher { BW_CHACHA20_POLY1305, BW_AES_256_GCM };
 struct bw_aead;
 struct bw_aead *bw_aead_new(enum bw_cipher cipher, const uint8_t key[32], bool seal); // NULL: no memory
 void bw_aead_free(struct bw_aead *a);                                                  // NULL is fine; key is wiped
-// out may equal in. seal: n bytes in, n + 16 out. open: n bytes in (tag last), n - 16 out; BW_ERR_AUTH leaves out undefined.
-int bw_aead_seal(struct bw_aead *a, uint8_t *out, const uint8_t *in, size_t n, const void *ad, size_t ad_len, const uint8_t nonce[12]) BW_NODISCARD;
-int bw_aead_open(struct bw_aead *a, uint8_t *out, const uint8_t *in, size_t n, const void *ad, size_t ad_len, const uint8_t nonce[12]) BW_NODISCARD;
+// out may equal in. seal: n bytes in, n + 16 out. open: n bytes in (tag last), n - 16 out; BW_ERR_AUTH leaves out
+// undefined.
+int bw_aead_seal(struct bw_aead *a, uint8_t *out, const uint8_t *in, size_t n, const void *ad, size_t ad_len,
+                 const uint8_t nonce[12]) BW_NODISCARD;
+int bw_aead_open(struct bw_aead *a, uint8_t *out, const uint8_t *in, size_t n, const void *ad, size_t ad_len,
+                 const uint8_t nonce[12]) BW_NODISCARD;
 
 // ---- random: a ChaCha20 generator with fast key erasure, so that a run is a pure function of its seed ----
 struct bw_rng {

@@ -1,4 +1,5 @@
-// What bw_crypto_init fetched from OpenSSL once, so that no call afterwards searches for an algorithm. Private to crypto.
+// What bw_crypto_init fetched from OpenSSL once, so that no call afterwards searches for an algorithm. Private to
+// crypto.
 #ifndef CRYPTO_FETCHED_H
 #define CRYPTO_FETCHED_H
 

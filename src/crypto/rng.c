@@ -1,4 +1,5 @@
-// A ChaCha20 generator with fast key erasure (Bernstein, "Fast-key-erasure random-number generators", 2017): each block of
+// A ChaCha20 generator with fast key erasure (Bernstein, "Fast-key-erasure random-number generators", 2017): each
+// block of
 // 256 bytes replaces the key first, so that what was handed out can't be found again from the state.
 #include <sodium.h>
 #include <string.h>
@@ -41,7 +42,8 @@ uint32_t bw_rng_u32(struct bw_rng *r)
 {
     uint8_t b[4];
     bw_rng_bytes(r, b, sizeof b);
-    return (uint32_t)b[0] | (uint32_t)b[1] << 8 | (uint32_t)b[2] << 16 | (uint32_t)b[3] << 24; // the same on every machine
+    return (uint32_t)b[0] | (uint32_t)b[1] << 8 | (uint32_t)b[2] << 16 |
+           (uint32_t)b[3] << 24; // the same on every machine
 }
 
 uint32_t bw_rng_below(struct bw_rng *r, uint32_t n)

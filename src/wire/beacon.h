@@ -39,9 +39,11 @@ struct beacon {
 
 // Does a datagram begin like a beacon of any version?
 bool beacon_is(const uint8_t *p, size_t n);
-// BW_ERR_SHORT, BW_ERR_MALFORMED (lengths that don't fit, port 0), BW_ERR_UNSUPPORTED (another version). Nothing is verified.
+// BW_ERR_SHORT, BW_ERR_MALFORMED (lengths that don't fit, port 0), BW_ERR_UNSUPPORTED (another version). Nothing is
+// verified.
 int beacon_decode(const uint8_t *p, size_t n, struct beacon *out) BW_NODISCARD;
-// Writes all but the signature; returns its length, BW_ERR_RANGE if it would not fit (tail too long for BEACON_MAX_LEN).
+// Writes all but the signature; returns its length, BW_ERR_RANGE if it would not fit (tail too long for
+// BEACON_MAX_LEN).
 int beacon_encode(uint8_t *out, size_t cap, const struct beacon *b) BW_NODISCARD;
 
 #endif

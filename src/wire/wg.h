@@ -1,5 +1,5 @@
-// WireGuard's messages (paper, section 5.4): bytes <-> checked structs. Integers are little endian, lengths are fixed, the
-// three reserved bytes behind the type are zero. What is inside the encrypted fields is core/noise's business.
+// WireGuard's messages (paper, section 5.4): bytes <-> checked structs. Integers are little endian, lengths are fixed,
+// the three reserved bytes behind the type are zero. What is inside the encrypted fields is core/noise's business.
 //
 //   1 initiation  type 4 | sender 4 | ephemeral 32 | static 32+16 | timestamp 12+16 | mac1 16 | mac2 16       = 148
 //   2 response    type 4 | sender 4 | receiver 4 | ephemeral 32 | nothing 0+16 | mac1 16 | mac2 16            = 92

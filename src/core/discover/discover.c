@@ -11,15 +11,16 @@
 #define INTERVAL_MS 10000u
 #define INTERVAL_JITTER_MS 2000u // the interval is 9..11 s
 #define START_JITTER_MS 20u
-#define ANSWER_JITTER_MS 100u    // an answer to a newcomer comes within this time
+#define ANSWER_JITTER_MS 100u // an answer to a newcomer comes within this time
 #define ANSWERS_PER_S 2u
 #define ANSWERS_BURST 5u
-#define VERIFY_PER_S 50u         // signatures checked per interface, for known and for unknown keys apart
+#define VERIFY_PER_S 50u // signatures checked per interface, for known and for unknown keys apart
 #define VERIFY_BURST 100u
 #define TWIN_PAUSE (60 * BW_S)
 #define KNOWN_IFACES 8
 
-// A burst when an interface appears: neighbours are found at once, and still when its link-local address takes 2 s to settle.
+// A burst when an interface appears: neighbours are found at once, and still when its link-local address takes 2 s to
+// settle.
 static const uint16_t burst_ms[] = {250, 500, 1000, 2000};
 #define BURST_STEPS (sizeof burst_ms / sizeof *burst_ms)
 
@@ -34,7 +35,7 @@ struct iface {
     bw_time twin_told; // 0: never
 };
 
-struct known { // a key whose beacon was verified
+struct known {              // a key whose beacon was verified
     struct table_node node; // first
     TAILQ_ENTRY(known) order;
     uint8_t sign_pk[BW_SIGN_PK_LEN];
@@ -62,13 +63,13 @@ struct discover {
 
 const char *discover_drop_name(enum discover_drop d)
 {
-    static const char *const names[DISCOVER_DROP_COUNT] = {"malformed", "version",   "source", "rate",    "replay",
-                                                           "signature", "key", "network", "own",     "nomem"};
+    static const char *const names[DISCOVER_DROP_COUNT] = {"malformed", "version", "source",  "rate", "replay",
+                                                           "signature", "key",     "network", "own",  "nomem"};
     return d < DISCOVER_DROP_COUNT ? names[d] : "unknown";
 }
 
-struct discover *discover_new(struct bw_mem *mem, struct bw_rng *rng, const struct bw_log *log, const struct discover_config *config,
-                              const struct discover_ops *ops)
+struct discover *discover_new(struct bw_mem *mem, struct bw_rng *rng, const struct bw_log *log,
+                              const struct discover_config *config, const struct discover_ops *ops)
 {
     struct discover *d = bw_alloc(mem, sizeof *d);
     if (!d) return NULL;
@@ -117,7 +118,7 @@ static struct iface *find_iface(const struct discover *d, uint32_t ifindex)
 {
     struct iface *i;
     LIST_FOREACH(i, &d->ifaces, entry)
-        if (i->ifindex == ifindex) return i;
+    if (i->ifindex == ifindex) return i;
     return NULL;
 }
 
@@ -148,15 +149,17 @@ void discover_iface_remove(struct discover *d, uint32_t ifindex)
     bw_free(d->mem, i, sizeof *i);
     struct known *k; // whoever is heard there again is new there
     TAILQ_FOREACH(k, &d->heard_order, order)
-        for (unsigned j = 0; j < KNOWN_IFACES; j++)
-            if (k->on[j].ifindex == ifindex) k->on[j].ifindex = 0;
+    for (unsigned j = 0; j < KNOWN_IFACES; j++)
+        if (k->on[j].ifindex == ifindex) k->on[j].ifindex = 0;
 }
 
 // The tag says "the same secret" to those who know it and nothing to others: it changes with every beacon.
-static void network_tag(const struct discover *d, const uint8_t sign_pk[BW_SIGN_PK_LEN], const uint8_t stamp[STAMP_LEN], uint8_t tag[8])
+static void network_tag(const struct discover *d, const uint8_t sign_pk[BW_SIGN_PK_LEN], const uint8_t stamp[STAMP_LEN],
+                        uint8_t tag[8])
 {
     memset(tag, 0, 8);
-    if (d->config.has_secret) bw_blake2s(tag, 8, d->config.secret, BW_KEY_LEN, sign_pk, BW_SIGN_PK_LEN, stamp, STAMP_LEN);
+    if (d->config.has_secret)
+        bw_blake2s(tag, 8, d->config.secret, BW_KEY_LEN, sign_pk, BW_SIGN_PK_LEN, stamp, STAMP_LEN);
 }
 
 static void send_beacon(struct discover *d, struct iface *i, uint64_t unix_ns)
@@ -180,10 +183,12 @@ static void send_beacon(struct discover *d, struct iface *i, uint64_t unix_ns)
 void discover_tick(struct discover *d, bw_time now, uint64_t unix_ns)
 {
     struct iface *i;
-    LIST_FOREACH(i, &d->ifaces, entry) {
+    LIST_FOREACH(i, &d->ifaces, entry)
+    {
         if (i->next_send > now) continue;
-        uint32_t wait_ms = i->burst < BURST_STEPS ? burst_ms[i->burst++]
-                                                  : INTERVAL_MS - INTERVAL_JITTER_MS / 2 + bw_rng_below(d->rng, INTERVAL_JITTER_MS);
+        uint32_t wait_ms = i->burst < BURST_STEPS
+                               ? burst_ms[i->burst++]
+                               : INTERVAL_MS - INTERVAL_JITTER_MS / 2 + bw_rng_below(d->rng, INTERVAL_JITTER_MS);
         i->next_send = now + wait_ms * BW_MS;
         send_beacon(d, i, unix_ns);
     }
@@ -217,8 +222,8 @@ static bool signature_fits(const struct beacon *b, const uint8_t *p)
     return !bw_verify(b->sig, buf, BEACON_LABEL_LEN + n, b->sign_pk);
 }
 
-static enum discover_drop rx_own(struct discover *d, struct iface *i, const struct bw_endpoint *at, const struct beacon *b,
-                                 const uint8_t *p, bw_time now)
+static enum discover_drop rx_own(struct discover *d, struct iface *i, const struct bw_endpoint *at,
+                                 const struct beacon *b, const uint8_t *p, bw_time now)
 {
     if (!memcmp(b->instance, d->instance, sizeof b->instance)) return DISCOVER_DROP_OWN;
     if (i->twin_told && now < i->twin_told + TWIN_PAUSE) return DISCOVER_DROP_OWN;
@@ -258,8 +263,8 @@ static bool is_fresh(struct known *k, uint32_t ifindex, const uint8_t instance[8
     return true;
 }
 
-static enum discover_drop verify(struct discover *d, struct iface *i, const struct beacon *b, const uint8_t *p, bw_time now,
-                                 struct known **out)
+static enum discover_drop verify(struct discover *d, struct iface *i, const struct beacon *b, const uint8_t *p,
+                                 bw_time now, struct known **out)
 {
     struct known *k = find_known(d, b->sign_pk);
     struct stamp stamp;
@@ -287,8 +292,8 @@ static void answer(struct discover *d, struct iface *i, bw_time now)
     if (at < i->next_send && bucket_take(&i->answers, ANSWERS_PER_S, ANSWERS_BURST, now)) i->next_send = at;
 }
 
-static enum discover_drop rx(struct discover *d, uint32_t ifindex, const struct bw_endpoint *from, const uint8_t *p, size_t n,
-                             bw_time now)
+static enum discover_drop rx(struct discover *d, uint32_t ifindex, const struct bw_endpoint *from, const uint8_t *p,
+                             size_t n, bw_time now)
 {
     struct beacon b;
     struct iface *i = find_iface(d, ifindex);
@@ -310,7 +315,8 @@ static enum discover_drop rx(struct discover *d, uint32_t ifindex, const struct 
     return DISCOVER_DROP_COUNT;
 }
 
-void discover_rx(struct discover *d, uint32_t ifindex, const struct bw_endpoint *from, const uint8_t *p, size_t n, bw_time now)
+void discover_rx(struct discover *d, uint32_t ifindex, const struct bw_endpoint *from, const uint8_t *p, size_t n,
+                 bw_time now)
 {
     enum discover_drop why = rx(d, ifindex, from, p, n, now);
     if (why != DISCOVER_DROP_COUNT) d->drops[why]++;

@@ -1,8 +1,8 @@
 // Finding neighbours: signed beacons on IPv6 link-local multicast (docs/spec/beacon.md, wire/beacon.h), one state per
 // interface. A pure state machine on one thread, as core/link/link.h says of time, memory and calls.
 //
-// The caller joins DISCOVER_GROUP on every interface that it adds, receives on UDP DISCOVER_PORT (whatever port its links
-// use) and hands over every datagram that begins with the beacon's magic (beacon_is in wire/beacon.h).
+// The caller joins DISCOVER_GROUP on every interface that it adds, receives on UDP DISCOVER_PORT (whatever port its
+// links use) and hands over every datagram that begins with the beacon's magic (beacon_is in wire/beacon.h).
 #ifndef CORE_DISCOVER_DISCOVER_H
 #define CORE_DISCOVER_DISCOVER_H
 
@@ -41,7 +41,8 @@ struct discover_config {
 
 struct discover_ops {
     void *ctx;
-    void (*send)(void *ctx, uint32_t ifindex, const uint8_t *p, size_t n); // to discover_group, DISCOVER_PORT, on that interface
+    // to discover_group, DISCOVER_PORT, on that interface
+    void (*send)(void *ctx, uint32_t ifindex, const uint8_t *p, size_t n);
     // A verified beacon, each time one is heard (about every 10 s): goes to linkset_discovered. key: X25519.
     void (*found)(void *ctx, const uint8_t key[BW_KEY_LEN], uint32_t ifindex, const struct bw_endpoint *at, bool fresh);
     // Another machine runs with our identity on this interface; told again at most every minute. May be NULL.
@@ -51,18 +52,22 @@ struct discover_ops {
 
 struct discover;
 
-struct discover *discover_new(struct bw_mem *mem, struct bw_rng *rng, const struct bw_log *log, const struct discover_config *config,
+struct discover *discover_new(struct bw_mem *mem, struct bw_rng *rng, const struct bw_log *log,
+                              const struct discover_config *config,
                               const struct discover_ops *ops); // NULL: no memory
 void discover_free(struct discover *d);
-void discover_set(struct discover *d, const struct discover_config *config); // port or secret changed; the identity must not
+// port or secret changed; the identity must not
+void discover_set(struct discover *d, const struct discover_config *config);
 
-// Begins to send on the interface: at once, then a short burst, then about every 10 s. Adding one twice starts the burst
-// again (cable plugged in). BW_ERR_NOMEM.
+// Begins to send on the interface: at once, then a short burst, then about every 10 s. Adding one twice starts the
+// burst again (cable plugged in). BW_ERR_NOMEM.
 int discover_iface_add(struct discover *d, uint32_t ifindex, bw_time now) BW_NODISCARD;
 void discover_iface_remove(struct discover *d, uint32_t ifindex);
-bool discover_iface_has(const struct discover *d, uint32_t ifindex); // is it a discovery interface? (`on_link` of linkset_rx)
+// is it a discovery interface? (`on_link` of linkset_rx)
+bool discover_iface_has(const struct discover *d, uint32_t ifindex);
 
-void discover_rx(struct discover *d, uint32_t ifindex, const struct bw_endpoint *from, const uint8_t *p, size_t n, bw_time now);
+void discover_rx(struct discover *d, uint32_t ifindex, const struct bw_endpoint *from, const uint8_t *p, size_t n,
+                 bw_time now);
 void discover_tick(struct discover *d, bw_time now, uint64_t unix_ns);
 bw_time discover_deadline(const struct discover *d);
 

@@ -39,7 +39,8 @@ void link_keylog(struct linkset *ls, const struct link *l, const uint8_t e_sk[BW
 static void fall_back_to_configured(struct linkset *ls, struct link *l)
 {
     const struct peer *p = l->peer;
-    if (l->on_link || !p->listed || !p->listing.endpoint.port || bw_endpoint_eq(&l->endpoint, &p->listing.endpoint)) return;
+    if (l->on_link || !p->listed || !p->listing.endpoint.port || bw_endpoint_eq(&l->endpoint, &p->listing.endpoint))
+        return;
     l->endpoint = p->listing.endpoint;
     link_tell(ls, l, LINK_CHANGED_ENDPOINT);
 }
@@ -50,8 +51,8 @@ static int make_initiation(struct linkset *ls, struct link *l, struct wg_initiat
     struct stamp stamp = stamp_of_ns(linkset_stamp(ls, unix_ns));
     uint8_t e_sk[BW_KEY_LEN];
     bw_rng_bytes(ls->rng, e_sk, sizeof e_sk);
-    int err = noise_initiate(&l->attempt.hs, &ls->noise, me->link_pk, l->peer->key, l->peer->ss, e_sk, stamp.b, STAMP_LEN,
-                             m->ephemeral, m->enc_static, m->enc_timestamp);
+    int err = noise_initiate(&l->attempt.hs, &ls->noise, me->link_pk, l->peer->key, l->peer->ss, e_sk, stamp.b,
+                             STAMP_LEN, m->ephemeral, m->enc_static, m->enc_timestamp);
     if (!err) link_keylog(ls, l, e_sk);
     bw_wipe(e_sk, sizeof e_sk);
     return err;
@@ -93,7 +94,8 @@ void link_initiate(struct linkset *ls, struct link *l, bw_time now, uint64_t uni
     ls->ops.send(ls->ops.ctx, &l->endpoint, l->ifindex, out, sizeof out);
 }
 
-void rx_response(struct linkset *ls, uint32_t ifindex, const struct bw_endpoint *from, const struct wg_response *m, bw_time now)
+void rx_response(struct linkset *ls, uint32_t ifindex, const struct bw_endpoint *from, const struct wg_response *m,
+                 bw_time now)
 {
     struct index_entry *e = index_find(ls, m->receiver);
     if (!e || e->keys) {
@@ -103,13 +105,14 @@ void rx_response(struct linkset *ls, uint32_t ifindex, const struct bw_endpoint 
     struct link *l = e->link;
     uint32_t local_index = e->index;
     uint8_t send[BW_KEY_LEN], recv[BW_KEY_LEN], nothing[1];
-    if (noise_read_response(&l->attempt.hs, ls->config.identity->link_sk, peer_psk(ls, l->peer), m->ephemeral, m->enc_nothing,
-                            sizeof m->enc_nothing, nothing)) {
+    if (noise_read_response(&l->attempt.hs, ls->config.identity->link_sk, peer_psk(ls, l->peer), m->ephemeral,
+                            m->enc_nothing, sizeof m->enc_nothing, nothing)) {
         ls->drops[LINK_DROP_AUTH]++;
         return;
     }
     noise_split(&l->attempt.hs, true, send, recv);
-    struct keypair *k = keypair_new(ls->mem, ls->config.threads, send, recv, true, local_index, m->sender, l->shared, now);
+    struct keypair *k =
+        keypair_new(ls->mem, ls->config.threads, send, recv, true, local_index, m->sender, l->shared, now);
     bw_wipe(send, sizeof send);
     bw_wipe(recv, sizeof recv);
     if (!k) { // the handshake is spent; the retry makes another

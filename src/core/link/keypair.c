@@ -36,9 +36,9 @@ static void destroy(struct keypair *k)
     bw_free(k->mem, k, sizeof *k);
 }
 
-struct keypair *keypair_new(struct bw_mem *mem, unsigned threads, const uint8_t send_key[32], const uint8_t recv_key[32],
-                            bool initiator, uint32_t local_index, uint32_t remote_index, struct link_shared *shared,
-                            bw_time now)
+struct keypair *keypair_new(struct bw_mem *mem, unsigned threads, const uint8_t send_key[32],
+                            const uint8_t recv_key[32], bool initiator, uint32_t local_index, uint32_t remote_index,
+                            struct link_shared *shared, bw_time now)
 {
     BW_ASSERT(threads >= 1 && threads <= KEYPAIR_THREADS_MAX);
     struct keypair *k = bw_alloc(mem, sizeof *k);
@@ -127,7 +127,8 @@ static void note_received(const struct keypair *k, size_t padded, bw_time now)
         store_if_zero(&s->first_rx_unanswered, now);
     }
     // Paper, section 6.2: an initiator that only receives renews before the keys run out.
-    if (k->initiator && age(k, now) >= WG_REJECT_AFTER_TIME - WG_KEEPALIVE_TIMEOUT - WG_REKEY_TIMEOUT) want_handshake(s);
+    if (k->initiator && age(k, now) >= WG_REJECT_AFTER_TIME - WG_KEEPALIVE_TIMEOUT - WG_REKEY_TIMEOUT)
+        want_handshake(s);
 }
 
 static void make_nonce(uint8_t nonce[12], uint64_t counter)

@@ -1,6 +1,7 @@
-// One set of transport keys of a link (WireGuard paper, section 5.4.5 and 5.4.6): made by a handshake on the control thread,
-// used by every thread of the packet path. Keys and indices never change after birth; the counter and the replay window
-// do, atomically or under the window's own lock. Reference counted, since a published snapshot may outlive the link.
+// One set of transport keys of a link (WireGuard paper, section 5.4.5 and 5.4.6): made by a handshake on the control
+// thread, used by every thread of the packet path. Keys and indices never change after birth; the counter and the
+// replay window do, atomically. Reference counted, since a published snapshot may
+// outlive the link.
 #ifndef CORE_LINK_KEYPAIR_H
 #define CORE_LINK_KEYPAIR_H
 
@@ -28,7 +29,8 @@ struct keypair {
     uint32_t local_index;  // what the peer writes into its data messages
     uint32_t remote_index; // what we write into ours
     bool initiator;        // we made the handshake's first message
-    atomic_bool confirmed; // a responder may send only once the initiator has (paper, section 5.4.3); set by linkset_confirm
+    // a responder may send only once the initiator has (paper, section 5.4.3); set by linkset_confirm
+    atomic_bool confirmed;
     bw_time born;          // when the handshake was done; control's clock, older than any packet's
     atomic_uint_least64_t tx_counter; // next nonce
     struct replay replay;
@@ -39,8 +41,8 @@ struct keypair {
 };
 
 // What packet path and control path tell each other about a link without waiting: all atomic, relaxed. keypair_seal and
-// keypair_open keep every field below; nobody else has to (only want_handshake is also set by whoever finds no keys at all).
-// Bytes are padded inner bytes, so that both ends of a link count the same. Times are never 0 once set.
+// keypair_open keep every field below; nobody else has to (only want_handshake is also set by whoever finds no keys at
+// all). Bytes are padded inner bytes, so that both ends of a link count the same. Times are never 0 once set.
 struct link_shared {
     atomic_uint refs;
     struct bw_mem *mem;
@@ -50,8 +52,10 @@ struct link_shared {
     atomic_uint_least64_t last_rx_data; // ... with a payload
     atomic_uint_least64_t last_tx;      // bw_time of the last data message sent, keepalives included
     atomic_uint_least64_t last_tx_data; // ... with a payload
-    atomic_uint_least64_t first_tx_unanswered; // bw_time of the first payload sent since the last authentic message came in; 0: none
-    atomic_uint_least64_t first_rx_unanswered; // bw_time of the first payload received since the last message went out; 0: none
+    // bw_time of the first payload sent since the last authentic message came in; 0: none
+    atomic_uint_least64_t first_tx_unanswered;
+    // bw_time of the first payload received since the last message went out; 0: none
+    atomic_uint_least64_t first_rx_unanswered;
     atomic_bool want_handshake;                // the packet path met missing or worn-out keys
 };
 
@@ -60,8 +64,9 @@ void link_shared_ref(struct link_shared *s);
 void link_shared_unref(struct link_shared *s);
 
 // Takes a reference on shared. NULL: no memory. Keys are copied into the contexts and nowhere else.
-struct keypair *keypair_new(struct bw_mem *mem, unsigned threads, const uint8_t send_key[32], const uint8_t recv_key[32], bool initiator,
-                            uint32_t local_index, uint32_t remote_index, struct link_shared *shared, bw_time now);
+struct keypair *keypair_new(struct bw_mem *mem, unsigned threads, const uint8_t send_key[32],
+                            const uint8_t recv_key[32], bool initiator, uint32_t local_index, uint32_t remote_index,
+                            struct link_shared *shared, bw_time now);
 void keypair_ref(struct keypair *k);
 void keypair_unref(struct keypair *k); // the last one wipes and frees; control thread only (mem is not locked)
 
@@ -69,10 +74,12 @@ void keypair_unref(struct keypair *k); // the last one wipes and frees; control 
 #define WG_DATA_HEADER 16
 #define WG_DATA_OVERHEAD 32
 
-// Seals the inner packet at buf + 16 (n bytes; 0 makes a keepalive) in place, padding it with zeros to a multiple of 16 but
-// never past pad_limit (n itself if that is larger), and writes header and tag around it: buf must have room for 16 + padded + 16. Returns the message's
-// length, BW_ERR_REPLAY when the keys are used up (counter) and BW_ERR_AGAIN when too old or not yet confirmed.
-int keypair_seal(struct keypair *k, unsigned thread, uint8_t *buf, size_t n, size_t pad_limit, bw_time now) BW_NODISCARD;
+// Seals the inner packet at buf + 16 (n bytes; 0 makes a keepalive) in place, padding it with zeros to a multiple of 16
+// but never past pad_limit (n itself if that is larger), and writes header and tag around it: buf must have room for 16
+// + padded + 16. Returns the message's length, BW_ERR_REPLAY when the keys are used up (counter) and BW_ERR_AGAIN when
+// too old or not yet confirmed.
+int keypair_seal(struct keypair *k, unsigned thread, uint8_t *buf, size_t n, size_t pad_limit,
+                 bw_time now) BW_NODISCARD;
 // Opens a whole type-4 message of n bytes in place. Returns the padded inner length (0: keepalive) at buf + 16, or
 // BW_ERR_SHORT, BW_ERR_AUTH, BW_ERR_REPLAY, BW_ERR_AGAIN (keys too old). The replay window is consulted after the tag.
 int keypair_open(struct keypair *k, unsigned thread, uint8_t *buf, size_t n, bw_time now) BW_NODISCARD;

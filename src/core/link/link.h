@@ -1,20 +1,21 @@
-// All links of one node: the WireGuard protocol (paper "WireGuard: Next Generation Kernel Network Tunnel", revision 2020-06)
-// as a pure state machine. docs/spec/link.md says what goes over the wire and why.
+// All links of one node: the WireGuard protocol (paper "WireGuard: Next Generation Kernel Network Tunnel", revision
+// 2020-06) as a pure state machine. docs/spec/link.md says what goes over the wire and why.
 //
 // A link is one WireGuard session, of one of two kinds:
-//   on-link  (neighbour's key, local interface): the neighbour is reached by its IPv6 link-local address on that interface.
-//            Bound to the interface: it never roams to another one and vanishes with it. One per key and interface.
-//   far      (neighbour's key): reached by any other address, configured or learned from what came in. It roams as WireGuard
-//            does. At most one per key. A stock peer (a key that has no mesh address, or that linkset_set_stock told) has
-//            this one link and no other, whatever address it comes from.
+//   on-link  (neighbour's key, local interface): the neighbour is reached by its IPv6 link-local address on that
+//            interface. Bound to it: never roams to another one and vanishes with it. One per key and interface.
+//   far      (neighbour's key): reached by any other address, configured or learned from what came in. It roams as
+//            WireGuard does. At most one per key. A stock peer (a key that has no mesh address, or that
+//            linkset_set_stock told) has this one link and no other, whatever address it comes from.
 // A datagram from a link-local IPv6 address belongs to an on-link link, any other to a far one; both ends see it alike.
 //
 // Links are named by their slot: a small number, the lowest free one when the link is made, fixed while it lives (the
 // neighbour's port number). A slot is used again after LINK_GONE.
 //
-// Everything here runs on one thread. Only struct keypair and struct link_shared (keypair.h) are touched by other threads;
-// they are reference counted: whoever keeps one beyond a call takes a reference and drops it on this same thread.
-// Times are bw_time and never run backwards; unix_ns is the wall clock in nanoseconds since 1970, which may do as it likes.
+// Everything here runs on one thread. Only struct keypair and struct link_shared (keypair.h) are touched by other
+// threads; they are reference counted: whoever keeps one beyond a call takes a reference and drops it on this same
+// thread. Times are bw_time and never run backwards; unix_ns is the wall clock in nanoseconds since 1970, which may do
+// as it likes.
 #ifndef CORE_LINK_LINK_H
 #define CORE_LINK_LINK_H
 
@@ -26,15 +27,16 @@
 #include "core/link/keypair.h"
 
 #define LINK_NAME 64
-#define LINK_SLOTS_MAX 4096   // hard limit of linkset_config.max_links
+#define LINK_SLOTS_MAX 4096 // hard limit of linkset_config.max_links
 #define LINK_LINKS_DEFAULT 1024
-#define LINK_HALF_OPEN_MAX 64 // links of unlisted keys whose handshake nobody has confirmed yet; the oldest gives way
+#define LINK_HALF_OPEN_MAX 64   // links of unlisted keys whose handshake nobody has confirmed yet; the oldest gives way
 #define LINK_STRANGERS_PER_S 20 // under load: cookies a second for unknown senders on the own wires, all together
-#define LINK_RX_KEYS 3        // keypairs per link that may receive: current, next, previous
+#define LINK_RX_KEYS 3          // keypairs per link that may receive: current, next, previous
 
 enum link_policy {
     LINK_POLICY_OPEN,   // any key on a discovery interface; from elsewhere with `public_` only
-    LINK_POLICY_SECRET, // the same, but all unlisted keys (and listed ones without a PSK of their own) use the network's PSK
+    // the same, but all unlisted keys (and listed ones without a PSK of their own) use the network's PSK
+    LINK_POLICY_SECRET,
     LINK_POLICY_CLOSED, // listed keys only
 };
 
@@ -50,12 +52,14 @@ const char *link_state_name(enum link_state s); // "idle", "connecting", "up"
 
 // What changed() tells; several bits may come together.
 enum link_change {
-    LINK_CHANGED_KEYS = 1,     // linkset_keys gives other keypairs: publish a new snapshot, at the latest when the current
-                               // call into the linkset returns (it is told before the handshake message is sent)
+    // linkset_keys gives other keypairs: publish a new snapshot, at the latest when the current call into the linkset
+    // returns (it is told before the handshake message is sent).
+    LINK_CHANGED_KEYS = 1,
     LINK_CHANGED_ENDPOINT = 2, // likewise for the endpoint or the interface
     LINK_CHANGED_UP = 4,       // keys that may send are there; there were none before
     LINK_CHANGED_DOWN = 8,     // they ran out, were refused for REKEY_ATTEMPT_TIME, or are gone
-    LINK_CHANGED_SILENT = 16,  // no answer for 15 s: a good moment to look the configured name up again (linkset_add_peer)
+    // no answer for 15 s: a good moment to look the configured name up again (linkset_add_peer)
+    LINK_CHANGED_SILENT = 16,
     LINK_CHANGED_GONE = 32,    // about to be freed: linkset_info still works during this call, linkset_keys gives none
     LINK_CHANGED_INFO = 64,    // name, source, flags or kind
 };
@@ -100,27 +104,33 @@ struct linkset_config {
     unsigned load_per_s;        // handshake messages a second from which on cookies are asked for; 0: 100
 };
 
-struct linkset_ops { // called during calls into the linkset; none may call back into it, but for linkset_info/_keys/_next
+// called during calls into the linkset; none may call back into it, but for linkset_info/_keys/_next
+struct linkset_ops {
     void *ctx;
-    // One datagram. ifindex 0: as the routing table says (a link-local address carries its interface in endpoint->scope too).
+    // One datagram. ifindex 0: as the routing table says (a link-local address carries its interface in endpoint->scope
+    // too).
     void (*send)(void *ctx, const struct bw_endpoint *to, uint32_t ifindex, const uint8_t *p, size_t n);
     void (*changed)(void *ctx, uint16_t slot, unsigned what); // enum link_change bits
-    // Must be on disk when it returns: after a restart this value is tai_high, and every stamp is above it. Called about
-    // once an hour of use. A failure (negative) is logged and counted on: then only a right clock helps after a restart.
+    // Must be on disk when it returns: after a restart this value is tai_high, and every stamp is above it. Called
+    // about once an hour of use. A failure (negative) is logged and counted on: then only a right clock helps after a
+    // restart.
     int (*persist_tai)(void *ctx, uint64_t high);
-    void (*keylog)(void *ctx, const char *line); // may be NULL. For tests only: SECRET keys, tshark's wg.keylog_file format
+    // may be NULL. For tests only: SECRET keys, tshark's wg.keylog_file format
+    void (*keylog)(void *ctx, const char *line);
 };
 
 struct linkset;
 
 // mem, rng and log (may be NULL) must outlive it; config and ops are copied. NULL: no memory.
-struct linkset *linkset_new(struct bw_mem *mem, struct bw_rng *rng, const struct bw_log *log, const struct linkset_config *config,
-                            const struct linkset_ops *ops);
+struct linkset *linkset_new(struct bw_mem *mem, struct bw_rng *rng, const struct bw_log *log,
+                            const struct linkset_config *config, const struct linkset_ops *ops);
 void linkset_free(struct linkset *ls); // NULL is fine; ops are not called any more
 
 // Policy may change while running; links that it no longer allows are dropped. threads, identity and max_links may not.
-void linkset_set_policy(struct linkset *ls, enum link_policy policy, bool public_, const uint8_t secret[BW_KEY_LEN], bw_time now);
-// The PSK of a network secret (any text or bytes; use 128 random bits: it can be guessed offline by whoever meets a node).
+void linkset_set_policy(struct linkset *ls, enum link_policy policy, bool public_, const uint8_t secret[BW_KEY_LEN],
+                        bw_time now);
+// The PSK of a network secret (any text or bytes; use 128 random bits: it can be guessed offline by whoever meets a
+// node).
 void linkset_psk_of_secret(uint8_t psk[BW_KEY_LEN], const void *secret, size_t n);
 
 // ---- datagrams and time ----
@@ -128,32 +138,35 @@ void linkset_psk_of_secret(uint8_t psk[BW_KEY_LEN], const void *secret, size_t n
 // A datagram of type 1, 2 or 3 that came in on ifindex from `from` (scope set if link-local). on_link: it arrived on a
 // discovery interface and its source is a neighbour there (link-local, or in a prefix connected to it). Data messages
 // (type 4) are the packet path's: keypair_open.
-void linkset_rx(struct linkset *ls, uint32_t ifindex, const struct bw_endpoint *from, bool on_link, const uint8_t *p, size_t n,
-                bw_time now, uint64_t unix_ns);
+void linkset_rx(struct linkset *ls, uint32_t ifindex, const struct bw_endpoint *from, bool on_link, const uint8_t *p,
+                size_t n, bw_time now, uint64_t unix_ns);
 void linkset_tick(struct linkset *ls, bw_time now, uint64_t unix_ns); // due or not: harmless
-bw_time linkset_deadline(const struct linkset *ls);                   // when tick is due next; at most 1 s away while links are up
+// when tick is due next; at most 1 s away while links are up
+bw_time linkset_deadline(const struct linkset *ls);
 
 // The packet path opened the first message under keypair `local_index` (it was not `confirmed`). Repeats are harmless.
 void linkset_confirm(struct linkset *ls, uint32_t local_index, bw_time now);
 // The packet path opened an authentic message of keypair `local_index` that came from another endpoint than the link's.
-void linkset_roam(struct linkset *ls, uint32_t local_index, const struct bw_endpoint *from, uint32_t ifindex, bw_time now);
+void linkset_roam(struct linkset *ls, uint32_t local_index, const struct bw_endpoint *from, uint32_t ifindex,
+                  bw_time now);
 
 // ---- who we talk to ----
 
-// Lists a key or changes its listing (same key). With an endpoint the far link is made and connected at once; a changed PSK
-// drops the keys of its links. Unchanged listings disturb nothing. BW_ERR_NOMEM, BW_ERR_RANGE (our own key).
+// Lists a key or changes its listing (same key). With an endpoint the far link is made and connected at once; a changed
+// PSK drops the keys of its links. Unchanged listings disturb nothing. BW_ERR_NOMEM, BW_ERR_RANGE (our own key).
 int linkset_add_peer(struct linkset *ls, const struct link_peer *peer, bw_time now) BW_NODISCARD;
 // Forgets the listing and drops all links of the key; discovery may bring an on-link one back if policy allows.
 int linkset_remove_peer(struct linkset *ls, const uint8_t key[BW_KEY_LEN], bw_time now) BW_NODISCARD; // BW_ERR_NOTFOUND
-int linkset_get_peer(const struct linkset *ls, const uint8_t key[BW_KEY_LEN], struct link_peer *out) BW_NODISCARD; // BW_ERR_NOTFOUND
+// BW_ERR_NOTFOUND
+int linkset_get_peer(const struct linkset *ls, const uint8_t key[BW_KEY_LEN], struct link_peer *out) BW_NODISCARD;
 // Every listed key, oldest listing first; false from fn ends it.
 void linkset_each_peer(const struct linkset *ls, bool (*fn)(void *ctx, const struct link_peer *p), void *ctx);
 
-// A verified beacon: `key` is at endpoint (link-local, scope = ifindex) on ifindex. fresh: a start of that node that we had
-// not heard before. The node with the smaller key makes the handshake at once, the other one after a second without it.
-// BW_ERR_DENIED (policy), BW_ERR_NOMEM, BW_ERR_RANGE (own key).
-int linkset_discovered(struct linkset *ls, const uint8_t key[BW_KEY_LEN], uint32_t ifindex, const struct bw_endpoint *at, bool fresh,
-                       bw_time now) BW_NODISCARD;
+// A verified beacon: `key` is at endpoint (link-local, scope = ifindex) on ifindex. fresh: a start of that node that we
+// had not heard before. The node with the smaller key makes the handshake at once, the other one after a second without
+// it. BW_ERR_DENIED (policy), BW_ERR_NOMEM, BW_ERR_RANGE (own key).
+int linkset_discovered(struct linkset *ls, const uint8_t key[BW_KEY_LEN], uint32_t ifindex,
+                       const struct bw_endpoint *at, bool fresh, bw_time now) BW_NODISCARD;
 void linkset_iface_gone(struct linkset *ls, uint32_t ifindex, bw_time now); // drops its on-link links
 // The neighbour speaks byway (its Babel Hello says so) or not. A stock peer's further links are left to run out.
 void linkset_set_stock(struct linkset *ls, const uint8_t key[BW_KEY_LEN], bool stock);
@@ -183,8 +196,10 @@ struct link_info {
 int linkset_info(const struct linkset *ls, uint16_t slot, struct link_info *out) BW_NODISCARD; // BW_ERR_NOTFOUND
 int linkset_next(const struct linkset *ls, int after); // next slot in use after `after` (-1: the first); -1: no more
 // Borrowed pointers. *tx NULL: nothing may be sent. rx: those that may receive, *rx_count of them.
-void linkset_keys(const struct linkset *ls, uint16_t slot, struct keypair **tx, struct keypair *rx[LINK_RX_KEYS], unsigned *rx_count);
-// The keypair that receives under a local index, NULL: none. For programs without the packet path (tests, fuzz targets).
+void linkset_keys(const struct linkset *ls, uint16_t slot, struct keypair **tx, struct keypair *rx[LINK_RX_KEYS],
+                  unsigned *rx_count);
+// The keypair that receives under a local index, NULL: none. For programs without the packet path (tests, fuzz
+// targets).
 struct keypair *linkset_find_keys(const struct linkset *ls, uint32_t local_index, uint16_t *slot);
 
 uint64_t linkset_drops(const struct linkset *ls, enum link_drop d);
@@ -196,8 +211,8 @@ struct linkset_stats {
 };
 void linkset_stats(const struct linkset *ls, struct linkset_stats *out);
 
-// The node's next TAI64N stamp as nanoseconds (noise/stamp.h): above every one given before, in this run or an earlier one.
-// Beacons use the same series.
+// The node's next TAI64N stamp as nanoseconds (noise/stamp.h): above every one given before, in this run or an earlier
+// one. Beacons use the same series.
 uint64_t linkset_stamp(struct linkset *ls, uint64_t unix_ns);
 
 #endif

@@ -77,10 +77,13 @@ static bool our_key_is_smaller(const struct linkset *ls, const struct link *l)
     return memcmp(ls->config.identity->link_pk, l->peer->key, BW_KEY_LEN) < 0;
 }
 
-// Both ends began a handshake at the same moment and both succeeded: `answered` was made while our own initiation was under
-// way, which led to `current`. Each end must then send under the same one of the two, or neither would see itself as the
+// Both ends began a handshake at the same moment and both succeeded: `answered` was made while our own initiation was
+// under
+// way, which led to `current`. Each end must then send under the same one of the two, or neither would see itself as
+// the
 // initiator who renews it: the one that the smaller key began. Stock WireGuard always ends under the one that we began.
-static bool ours_wins(const struct linkset *ls, const struct link *l, const struct keypair *current, const struct keypair *answered)
+static bool ours_wins(const struct linkset *ls, const struct link *l, const struct keypair *current,
+                      const struct keypair *answered)
 {
     bool crossed = current && current->initiator && answered->born <= current->born;
     return crossed && (l->peer->kind != LINK_KIND_BYWAY || our_key_is_smaller(ls, l));
@@ -138,7 +141,8 @@ struct link *link_for_arrival(const struct peer *p, uint32_t ifindex, const stru
 {
     bool on_link = arrival_is_on_link(p, from);
     struct link *l, *far = NULL;
-    LIST_FOREACH(l, &p->links, of_peer) {
+    LIST_FOREACH(l, &p->links, of_peer)
+    {
         if (l->on_link && on_link && l->ifindex == ifindex) return l;
         if (!l->on_link) far = l;
     }
@@ -155,7 +159,8 @@ bool link_moved(struct link *l, const struct bw_endpoint *from, uint32_t ifindex
     return moved;
 }
 
-void linkset_roam(struct linkset *ls, uint32_t local_index, const struct bw_endpoint *from, uint32_t ifindex, bw_time now)
+void linkset_roam(struct linkset *ls, uint32_t local_index, const struct bw_endpoint *from, uint32_t ifindex,
+                  bw_time now)
 {
     (void)now;
     struct index_entry *e = index_find(ls, local_index);
@@ -199,7 +204,8 @@ static void make_room(struct linkset *ls)
     if (youngest) link_free(ls, youngest);
 }
 
-struct link *link_new(struct linkset *ls, struct peer *p, bool on_link, uint32_t ifindex, enum link_source source, bw_time now)
+struct link *link_new(struct linkset *ls, struct peer *p, bool on_link, uint32_t ifindex, enum link_source source,
+                      bw_time now)
 {
     unsigned slot = free_slot(ls);
     if (slot == ls->config.max_links && p->listed) {

@@ -58,7 +58,8 @@ void peer_unused(struct linkset *ls, struct peer *p)
     peer_touch(ls, p);
     if (ls->unlisted_count <= PEERS_UNUSED_MAX + ls->stats.links) return;
     struct peer *old;
-    TAILQ_FOREACH(old, &ls->unlisted, order) {
+    TAILQ_FOREACH(old, &ls->unlisted, order)
+    {
         if (!LIST_EMPTY(&old->links)) continue;
         peer_free(ls, old);
         return;
@@ -98,7 +99,7 @@ static struct link *far_link(const struct peer *p)
 {
     struct link *l;
     LIST_FOREACH(l, &p->links, of_peer)
-        if (!l->on_link) return l;
+    if (!l->on_link) return l;
     return NULL;
 }
 
@@ -106,7 +107,8 @@ static struct link *far_link(const struct peer *p)
 static void psk_changed(struct linkset *ls, struct peer *p, bw_time now)
 {
     struct link *l;
-    LIST_FOREACH(l, &p->links, of_peer) {
+    LIST_FOREACH(l, &p->links, of_peer)
+    {
         link_end_attempt(ls, l);
         link_drop_all_keys(ls, l);
         link_want(l, now);
@@ -132,9 +134,9 @@ static int connect_far(struct linkset *ls, struct peer *p, bw_time now)
 
 static bool same_listing(const struct link_peer *a, const struct link_peer *b)
 {
-    return !strcmp(a->name, b->name) && a->has_psk == b->has_psk && (!a->has_psk || bw_same(a->psk, b->psk, BW_KEY_LEN)) &&
-           bw_endpoint_eq(&a->endpoint, &b->endpoint) && a->keepalive_s == b->keepalive_s && a->internet == b->internet &&
-           a->source == b->source;
+    return !strcmp(a->name, b->name) && a->has_psk == b->has_psk &&
+           (!a->has_psk || bw_same(a->psk, b->psk, BW_KEY_LEN)) && bw_endpoint_eq(&a->endpoint, &b->endpoint) &&
+           a->keepalive_s == b->keepalive_s && a->internet == b->internet && a->source == b->source;
 }
 
 int linkset_add_peer(struct linkset *ls, const struct link_peer *peer, bw_time now)
@@ -184,7 +186,8 @@ int linkset_remove_peer(struct linkset *ls, const uint8_t key[BW_KEY_LEN], bw_ti
     return 0;
 }
 
-void linkset_set_policy(struct linkset *ls, enum link_policy policy, bool public_, const uint8_t secret[BW_KEY_LEN], bw_time now)
+void linkset_set_policy(struct linkset *ls, enum link_policy policy, bool public_, const uint8_t secret[BW_KEY_LEN],
+                        bw_time now)
 {
     struct linkset_config old = ls->config;
     ls->config.policy = policy;
@@ -218,11 +221,11 @@ void linkset_each_peer(const struct linkset *ls, bool (*fn)(void *ctx, const str
 {
     struct peer *p;
     TAILQ_FOREACH(p, &ls->listed, order)
-        if (!fn(ctx, &p->listing)) return;
+    if (!fn(ctx, &p->listing)) return;
 }
 
-int linkset_discovered(struct linkset *ls, const uint8_t key[BW_KEY_LEN], uint32_t ifindex, const struct bw_endpoint *at, bool fresh,
-                       bw_time now)
+int linkset_discovered(struct linkset *ls, const uint8_t key[BW_KEY_LEN], uint32_t ifindex,
+                       const struct bw_endpoint *at, bool fresh, bw_time now)
 {
     const uint8_t *mine = ls->config.identity->link_pk;
     if (!memcmp(key, mine, BW_KEY_LEN)) return BW_ERR_RANGE;
@@ -258,7 +261,7 @@ void linkset_set_stock(struct linkset *ls, const uint8_t key[BW_KEY_LEN], bool s
     p->kind = kind;
     struct link *l, *newest = NULL;
     LIST_FOREACH(l, &p->links, of_peer)
-        if (!newest || l->last_handshake > newest->last_handshake) newest = l;
+    if (!newest || l->last_handshake > newest->last_handshake) newest = l;
     if (stock && newest && !far_link(p)) { // the one link that it has roams from now on
         newest->on_link = false;
         newest->ifindex = 0;

@@ -1,7 +1,8 @@
-// The replay window of one set of receive keys, after RFC 6479 (a ring of blocks, no shifting), shared by threads without a
-// lock. Each 64-bit word holds one block of 32 counters: the block's generation in the upper half, a bit per counter in the
-// lower half; one compare-and-swap both advances and marks. No counter is ever accepted twice. A counter is always accepted
-// the first time if it is at most REPLAY_WINDOW behind the newest accepted one; older ones may be refused as too old.
+// The replay window of one set of receive keys, after RFC 6479 (a ring of blocks, no shifting), shared by threads
+// without a lock. Each 64-bit word holds one block of 32 counters: the block's generation in the upper half, a bit per
+// counter in the lower half; one compare-and-swap both advances and marks. No counter is ever accepted twice. A counter
+// is always accepted the first time if it is at most REPLAY_WINDOW behind the newest accepted one; older ones may be
+// refused as too old.
 #ifndef CORE_LINK_REPLAY_H
 #define CORE_LINK_REPLAY_H
 

@@ -1,4 +1,5 @@
-// Datagrams as they come in: the gate against floods (paper, section 5.3), the responder's half of the handshake (5.4.2,
+// Datagrams as they come in: the gate against floods (paper, section 5.3), the responder's half of the handshake
+// (5.4.2,
 // 5.4.3), cookie replies (5.4.7).
 #include <string.h>
 
@@ -6,8 +7,8 @@
 #include "core/link/set.h"
 #include "wire/wg.h"
 
-static void send_cookie(struct linkset *ls, uint32_t ifindex, const struct bw_endpoint *from, const void *source, size_t source_len,
-                        uint32_t receiver, const uint8_t *p, size_t n, bw_time now)
+static void send_cookie(struct linkset *ls, uint32_t ifindex, const struct bw_endpoint *from, const void *source,
+                        size_t source_len, uint32_t receiver, const uint8_t *p, size_t n, bw_time now)
 {
     struct wg_cookie m = {.receiver = receiver};
     if (cookie_make(&ls->jar, ls->rng, source, source_len, p, n, m.nonce, m.enc_cookie, now)) return;
@@ -17,8 +18,10 @@ static void send_cookie(struct linkset *ls, uint32_t ifindex, const struct bw_en
     ls->ops.send(ls->ops.ctx, from, bw_addr_is_linklocal(&from->addr) ? ifindex : 0, out, sizeof out);
 }
 
-// Answering a stranger on the own wire makes the kernel look that neighbour up: with forged sources that fills the machine's
-// neighbour table and cuts off the real ones. So strangers on-link share a few cookies a second; who has a link does not wait.
+// Answering a stranger on the own wire makes the kernel look that neighbour up: with forged sources that fills the
+// machine's
+// neighbour table and cuts off the real ones. So strangers on-link share a few cookies a second; who has a link does
+// not wait.
 static bool may_answer(struct linkset *ls, const struct bw_endpoint *from, bool on_link, bw_time now)
 {
     if (!on_link && !bw_addr_is_linklocal(&from->addr)) return true;
@@ -34,7 +37,8 @@ static bool under_load(struct linkset *ls, bw_time now)
     return now < ls->load_until;
 }
 
-// mac1 always; under load also mac2 and a rate per source. False: dropped and counted. sender: the message's sender index.
+// mac1 always; under load also mac2 and a rate per source. False: dropped and counted. sender: the message's sender
+// index.
 static bool gate(struct linkset *ls, uint32_t ifindex, const struct bw_endpoint *from, bool on_link, uint32_t sender,
                  const uint8_t *p, size_t n, bw_time now)
 {
@@ -50,7 +54,8 @@ static bool gate(struct linkset *ls, uint32_t ifindex, const struct bw_endpoint 
     bw_wr_be32(&w, from->scope ? ifindex : 0);
     if (!cookie_mac2_fits(&ls->jar, ls->rng, source, sizeof source, p, n, now)) {
         ls->drops[LINK_DROP_COOKIE]++;
-        if (may_answer(ls, from, on_link, now)) send_cookie(ls, ifindex, from, source, sizeof source, sender, p, n, now);
+        if (may_answer(ls, from, on_link, now))
+            send_cookie(ls, ifindex, from, source, sizeof source, sender, p, n, now);
         return false;
     }
     if (!source_limit_take(&ls->sources, &from->addr, now)) {
@@ -60,16 +65,19 @@ static bool gate(struct linkset *ls, uint32_t ifindex, const struct bw_endpoint 
     return true;
 }
 
-// Who sends this initiation? Proves the key and yields its stamp; *peer is NULL when we do not know the key yet, then *ss is
+// Who sends this initiation? Proves the key and yields its stamp; *peer is NULL when we do not know the key yet, then
+// *ss is
 // for peer_get. Returns LINK_DROP_COUNT or why it is dropped.
-static enum link_drop identify(struct linkset *ls, const struct wg_initiation *m, bool on_link, struct noise_handshake *hs,
-                               struct peer **peer, uint8_t ss[BW_KEY_LEN], struct stamp *stamp)
+static enum link_drop identify(struct linkset *ls, const struct wg_initiation *m, bool on_link,
+                               struct noise_handshake *hs, struct peer **peer, uint8_t ss[BW_KEY_LEN],
+                               struct stamp *stamp)
 {
     const struct identity *me = ls->config.identity;
     if (noise_read_static(hs, &ls->noise, me->link_sk, me->link_pk, m->ephemeral, m->enc_static)) return LINK_DROP_AUTH;
     if (!memcmp(hs->rs, me->link_pk, BW_KEY_LEN)) return LINK_DROP_OWN_KEY;
     *peer = peer_find(ls, hs->rs);
-    // A key with links may stay, wherever it comes from now; for any other the policy is asked before more work is done.
+    // A key with links may stay, wherever it comes from now; for any other the policy is asked before more work is
+    // done.
     bool known = *peer && !LIST_EMPTY(&(*peer)->links);
     if (!known && !peer_allowed(ls, *peer, on_link)) return LINK_DROP_POLICY;
     if (*peer) memcpy(ss, (*peer)->ss, BW_KEY_LEN);
@@ -88,7 +96,8 @@ static void drop_oldest_half_open(struct linkset *ls)
     if (oldest) link_free(ls, oldest);
 }
 
-static struct link *incoming_link(struct linkset *ls, struct peer *p, uint32_t ifindex, const struct bw_endpoint *from, bw_time now)
+static struct link *incoming_link(struct linkset *ls, struct peer *p, uint32_t ifindex, const struct bw_endpoint *from,
+                                  bw_time now)
 {
     if (!p->listed && ls->stats.half_open >= LINK_HALF_OPEN_MAX) drop_oldest_half_open(ls);
     struct link *l = link_new(ls, p, arrival_is_on_link(p, from), ifindex, LINK_INCOMING, now);
@@ -98,10 +107,12 @@ static struct link *incoming_link(struct linkset *ls, struct peer *p, uint32_t i
     return l;
 }
 
-// The link that an authentic initiation is for; made if need be. NULL: dropped and counted. Frees the peer if it came to
+// The link that an authentic initiation is for; made if need be. NULL: dropped and counted. Frees the peer if it came
+// to
 // nothing and has no other use.
-static struct link *link_of_initiation(struct linkset *ls, struct peer *p, uint32_t ifindex, const struct bw_endpoint *from,
-                                       bool on_link, const struct stamp *stamp, bw_time now)
+static struct link *link_of_initiation(struct linkset *ls, struct peer *p, uint32_t ifindex,
+                                       const struct bw_endpoint *from, bool on_link, const struct stamp *stamp,
+                                       bw_time now)
 {
     struct link *l = link_for_arrival(p, ifindex, from);
     // One stamp is good once, on one link: what was recorded on one interface is worth nothing on another.
@@ -124,8 +135,8 @@ static struct link *link_of_initiation(struct linkset *ls, struct peer *p, uint3
     return l;
 }
 
-static void respond(struct linkset *ls, struct link *l, struct noise_handshake *hs, uint32_t remote_index, uint32_t ifindex,
-                    const struct bw_endpoint *from, bw_time now)
+static void respond(struct linkset *ls, struct link *l, struct noise_handshake *hs, uint32_t remote_index,
+                    uint32_t ifindex, const struct bw_endpoint *from, bw_time now)
 {
     struct wg_response m = {.sender = index_new(ls), .receiver = remote_index};
     uint8_t e_sk[BW_KEY_LEN], send[BW_KEY_LEN], recv[BW_KEY_LEN];
@@ -138,7 +149,8 @@ static void respond(struct linkset *ls, struct link *l, struct noise_handshake *
         return;
     }
     noise_split(hs, false, send, recv);
-    struct keypair *k = keypair_new(ls->mem, ls->config.threads, send, recv, false, m.sender, m.receiver, l->shared, now);
+    struct keypair *k =
+        keypair_new(ls->mem, ls->config.threads, send, recv, false, m.sender, m.receiver, l->shared, now);
     bw_wipe(send, sizeof send);
     bw_wipe(recv, sizeof recv);
     if (!k) {
@@ -190,8 +202,8 @@ static void rx_cookie(struct linkset *ls, const uint8_t *p, size_t n, bw_time no
     else ls->stats.cookies_received++;
 }
 
-void linkset_rx(struct linkset *ls, uint32_t ifindex, const struct bw_endpoint *from, bool on_link, const uint8_t *p, size_t n,
-                bw_time now, uint64_t unix_ns)
+void linkset_rx(struct linkset *ls, uint32_t ifindex, const struct bw_endpoint *from, bool on_link, const uint8_t *p,
+                size_t n, bw_time now, uint64_t unix_ns)
 {
     (void)unix_ns; // initiations are left to linkset_tick
     struct wg_initiation initiation;

@@ -17,8 +17,9 @@ const char *link_state_name(enum link_state s)
 
 const char *link_drop_name(enum link_drop d)
 {
-    static const char *const names[LINK_DROP_COUNT] = {"malformed", "mac1",    "cookie", "rate", "index",  "auth", "replay",
-                                                       "flood",     "own_key", "policy", "full", "nomem", "roam"};
+    static const char *const names[LINK_DROP_COUNT] = {"malformed", "mac1",   "cookie", "rate",    "index",
+                                                       "auth",      "replay", "flood",  "own_key", "policy",
+                                                       "full",      "nomem",  "roam"};
     return d < LINK_DROP_COUNT ? names[d] : "unknown";
 }
 
@@ -28,8 +29,8 @@ void linkset_psk_of_secret(uint8_t psk[BW_KEY_LEN], const void *secret, size_t n
     bw_blake2s(psk, BW_KEY_LEN, label, sizeof label - 1, secret, n, NULL, 0);
 }
 
-struct linkset *linkset_new(struct bw_mem *mem, struct bw_rng *rng, const struct bw_log *log, const struct linkset_config *config,
-                            const struct linkset_ops *ops)
+struct linkset *linkset_new(struct bw_mem *mem, struct bw_rng *rng, const struct bw_log *log,
+                            const struct linkset_config *config, const struct linkset_ops *ops)
 {
     struct linkset *ls = bw_alloc(mem, sizeof *ls);
     if (!ls) return NULL;
@@ -83,8 +84,9 @@ uint64_t linkset_stamp(struct linkset *ls, uint64_t unix_ns)
 {
     uint64_t persist, stamp = stamp_next(&ls->clock, unix_ns, &persist);
     if (persist && ls->ops.persist_tai(ls->ops.ctx, persist) < 0)
-        bw_log(ls->log, BW_WARN, "the timestamp high water cannot be stored: after a restart with a wrong clock neighbours "
-                                 "may refuse this node");
+        bw_log(ls->log, BW_WARN,
+               "the timestamp high water cannot be stored: after a restart with a wrong clock neighbours "
+               "may refuse this node");
     return stamp;
 }
 
@@ -117,7 +119,9 @@ int linkset_info(const struct linkset *ls, uint16_t slot, struct link_info *out)
         .addr = p->addr,
         .kind = p->kind,
         .source = l->source,
-        .state = link_tx_keys(l) ? LINK_UP : l->attempt.active || l->start_at != BW_NEVER || l->rx[KEYS_NEXT].keys ? LINK_CONNECTING : LINK_IDLE,
+        .state = link_tx_keys(l)                                                         ? LINK_UP
+                 : l->attempt.active || l->start_at != BW_NEVER || l->rx[KEYS_NEXT].keys ? LINK_CONNECTING
+                                                                                         : LINK_IDLE,
         .listed = p->listed,
         .internet = p->listed && p->listing.internet,
         .has_psk = p->listed && p->listing.has_psk,
@@ -135,7 +139,8 @@ int linkset_info(const struct linkset *ls, uint16_t slot, struct link_info *out)
     return 0;
 }
 
-void linkset_keys(const struct linkset *ls, uint16_t slot, struct keypair **tx, struct keypair *rx[LINK_RX_KEYS], unsigned *rx_count)
+void linkset_keys(const struct linkset *ls, uint16_t slot, struct keypair **tx, struct keypair *rx[LINK_RX_KEYS],
+                  unsigned *rx_count)
 {
     const struct link *l = at(ls, slot);
     *tx = l ? link_tx_keys(l) : NULL;

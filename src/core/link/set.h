@@ -21,13 +21,15 @@
 // Paper, section 6.1, and what it leaves open
 #define LINK_REKEY_ATTEMPT_TIME (90 * BW_S)
 #define LINK_JITTER_MS 334u                            // REKEY_TIMEOUT plus 0..333 ms
-#define LINK_SLOW_RETRY (15 * BW_S)                    // after REKEY_ATTEMPT_TIME, for links that we want whatever happens
+// after REKEY_ATTEMPT_TIME, for links that we want whatever happens
+#define LINK_SLOW_RETRY (15 * BW_S)
 #define LINK_NO_ANSWER (WG_KEEPALIVE_TIMEOUT + WG_REKEY_TIMEOUT)
 #define LINK_LATE_REKEY (WG_REJECT_AFTER_TIME - WG_REKEY_TIMEOUT) // a responder steps in: the initiator has not renewed
 #define LINK_INITIATIONS_PER_S 50u                     // one link's, beyond that it is a flood
 #define LINK_HALF_OPEN_TIME (10 * BW_S)                // an unlisted key has this long to confirm
 #define LINK_BEACON_LIFE (60 * BW_S)                   // a discovered link without keys is kept while beacons come
-#define LINK_LINGER (30 * BW_S)                        // an incoming link without keys is kept this long for its peer to return
+// an incoming link without keys is kept this long for its peer to return
+#define LINK_LINGER (30 * BW_S)
 #define LINK_YIELD_TIME (1 * BW_S)                     // the larger key waits this long for the smaller one's handshake
 #define LINK_POLL (1 * BW_S)                           // the packet path's counters are looked at this often
 #define PEERS_UNUSED_MAX 1024                          // unlisted keys without links remembered for their stamps
@@ -110,7 +112,8 @@ struct linkset {
 
 // ---- peers.c ----
 struct peer *peer_find(const struct linkset *ls, const uint8_t key[BW_KEY_LEN]);
-struct peer *peer_get(struct linkset *ls, const uint8_t key[BW_KEY_LEN], const uint8_t ss[BW_KEY_LEN]); // ss NULL: computed; NULL: no memory or a key of low order
+// ss NULL: computed; NULL: no memory or a key of low order
+struct peer *peer_get(struct linkset *ls, const uint8_t key[BW_KEY_LEN], const uint8_t ss[BW_KEY_LEN]);
 void peer_touch(struct linkset *ls, struct peer *p);  // it is the last to be forgotten now
 void peer_unused(struct linkset *ls, struct peer *p); // its last link has gone
 void peers_free(struct linkset *ls);
@@ -118,12 +121,14 @@ const uint8_t *peer_psk(const struct linkset *ls, const struct peer *p);
 bool peer_allowed(const struct linkset *ls, const struct peer *p, bool on_link); // p NULL: an unknown key
 
 // ---- links.c ----
-struct link *link_new(struct linkset *ls, struct peer *p, bool on_link, uint32_t ifindex, enum link_source source, bw_time now);
+struct link *link_new(struct linkset *ls, struct peer *p, bool on_link, uint32_t ifindex, enum link_source source,
+                      bw_time now);
 void link_free(struct linkset *ls, struct link *l); // tells changed(GONE)
 struct link *link_for_arrival(const struct peer *p, uint32_t ifindex, const struct bw_endpoint *from);
 bool arrival_is_on_link(const struct peer *p, const struct bw_endpoint *from); // p may be NULL
 void link_tell(struct linkset *ls, struct link *l, unsigned what); // adds UP or DOWN where that changed
-bool link_moved(struct link *l, const struct bw_endpoint *from, uint32_t ifindex); // follows a sender; true if anything changed
+// follows a sender; true if anything changed
+bool link_moved(struct link *l, const struct bw_endpoint *from, uint32_t ifindex);
 struct keypair *link_tx_keys(const struct link *l); // NULL: none
 void link_began(struct linkset *ls, struct link *l, struct keypair *k, bw_time now); // new keys, we initiated
 void link_answered(struct linkset *ls, struct link *l, struct keypair *k);            // new keys, we responded
@@ -140,6 +145,7 @@ void link_want(struct link *l, bw_time at); // a handshake, not before `at`
 void link_initiate(struct linkset *ls, struct link *l, bw_time now, uint64_t unix_ns);
 void link_end_attempt(struct linkset *ls, struct link *l);
 void link_keylog(struct linkset *ls, const struct link *l, const uint8_t e_sk[BW_KEY_LEN]);
-void rx_response(struct linkset *ls, uint32_t ifindex, const struct bw_endpoint *from, const struct wg_response *m, bw_time now);
+void rx_response(struct linkset *ls, uint32_t ifindex, const struct bw_endpoint *from, const struct wg_response *m,
+                 bw_time now);
 
 #endif

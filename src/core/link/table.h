@@ -1,4 +1,5 @@
-// A hash table with its links inside the entries and a keyed hash, on the caller's allocator. Entries are owned by others.
+// A hash table with its links inside the entries and a keyed hash, on the caller's allocator. Entries are owned by
+// others.
 #ifndef CORE_LINK_TABLE_H
 #define CORE_LINK_TABLE_H
 
@@ -19,7 +20,8 @@ struct table {
 
 int table_init(struct table *t, struct bw_mem *mem, const uint8_t hash_key[16]) BW_NODISCARD; // BW_ERR_NOMEM
 void table_dispose(struct table *t);                                                              // not the entries
-void table_insert(struct table *t, struct table_node *node, const void *key, size_t n);        // can't fail; duplicates are kept
+// can't fail; duplicates are kept
+void table_insert(struct table *t, struct table_node *node, const void *key, size_t n);
 void table_remove(struct table *t, struct table_node *node);                                   // must be in it
 // All entries whose hash is the key's: compare the key itself. for (n = table_first(...); n; n = table_more(n))
 struct table_node *table_first(const struct table *t, const void *key, size_t n);

@@ -57,7 +57,8 @@ static void ask_for_handshake(struct linkset *ls, struct link *l, bw_time now)
     if (!k && !answering && !l->attempt.active && l->start_at == BW_NEVER && wanted(l, now)) link_want(l, now);
 }
 
-// REKEY_ATTEMPT_TIME without an answer. If nothing came in all that time either, the keys go too: the peer is not there.
+// REKEY_ATTEMPT_TIME without an answer. If nothing came in all that time either, the keys go too: the peer is not
+// there.
 static void give_up(struct linkset *ls, struct link *l, bw_time now)
 {
     bw_time first = l->attempt.first;

@@ -32,7 +32,8 @@ void mac_write(struct mac_sender *s, uint8_t *msg, size_t n, bw_time now)
     else memset(mac2, 0, MAC_LEN);
 }
 
-int mac_take_cookie(struct mac_sender *s, const uint8_t nonce[COOKIE_NONCE_LEN], const uint8_t sealed[COOKIE_SEALED_LEN], bw_time now)
+int mac_take_cookie(struct mac_sender *s, const uint8_t nonce[COOKIE_NONCE_LEN],
+                    const uint8_t sealed[COOKIE_SEALED_LEN], bw_time now)
 {
     uint8_t cookie[COOKIE_LEN];
     if (!s->sent) return BW_ERR_AUTH;
@@ -59,7 +60,8 @@ bool cookie_mac1_fits(const struct cookie_jar *j, const uint8_t *msg, size_t n)
     return bw_same(mac, msg + n - MACS_LEN, MAC_LEN);
 }
 
-static void cookie_of(struct cookie_jar *j, struct bw_rng *rng, const void *source, size_t n, uint8_t out[COOKIE_LEN], bw_time now)
+static void cookie_of(struct cookie_jar *j, struct bw_rng *rng, const void *source, size_t n, uint8_t out[COOKIE_LEN],
+                      bw_time now)
 {
     if (!j->has_secret || now >= j->made + COOKIE_LIFE) {
         bw_rng_bytes(rng, j->secret, sizeof j->secret);
@@ -69,8 +71,8 @@ static void cookie_of(struct cookie_jar *j, struct bw_rng *rng, const void *sour
     bw_blake2s(out, COOKIE_LEN, j->secret, sizeof j->secret, source, n, NULL, 0);
 }
 
-bool cookie_mac2_fits(struct cookie_jar *j, struct bw_rng *rng, const void *source, size_t source_len, const uint8_t *msg, size_t n,
-                      bw_time now)
+bool cookie_mac2_fits(struct cookie_jar *j, struct bw_rng *rng, const void *source, size_t source_len,
+                      const uint8_t *msg, size_t n, bw_time now)
 {
     uint8_t cookie[COOKIE_LEN], mac[MAC_LEN];
     cookie_of(j, rng, source, source_len, cookie, now);
@@ -78,8 +80,8 @@ bool cookie_mac2_fits(struct cookie_jar *j, struct bw_rng *rng, const void *sour
     return bw_same(mac, msg + n - MAC_LEN, MAC_LEN);
 }
 
-int cookie_make(struct cookie_jar *j, struct bw_rng *rng, const void *source, size_t source_len, const uint8_t *msg, size_t n,
-                uint8_t nonce[COOKIE_NONCE_LEN], uint8_t sealed[COOKIE_SEALED_LEN], bw_time now)
+int cookie_make(struct cookie_jar *j, struct bw_rng *rng, const void *source, size_t source_len, const uint8_t *msg,
+                size_t n, uint8_t nonce[COOKIE_NONCE_LEN], uint8_t sealed[COOKIE_SEALED_LEN], bw_time now)
 {
     uint8_t cookie[COOKIE_LEN];
     cookie_of(j, rng, source, source_len, cookie, now);

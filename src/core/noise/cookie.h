@@ -1,6 +1,6 @@
-// WireGuard's answer to floods (paper, sections 5.3, 5.4.4 and 5.4.7): every handshake message ends in mac1, which proves
-// that the sender knows our public key, and mac2, which under load must prove with a cookie that it receives what is sent
-// to its address. Shared by links and sessions; the labels come from noise_protocol.
+// WireGuard's answer to floods (paper, sections 5.3, 5.4.4 and 5.4.7): every handshake message ends in mac1, which
+// proves that the sender knows our public key, and mac2, which under load must prove with a cookie that it receives
+// what is sent to its address. Shared by links and sessions; the labels come from noise_protocol.
 #ifndef CORE_NOISE_COOKIE_H
 #define CORE_NOISE_COOKIE_H
 
@@ -31,8 +31,8 @@ struct mac_sender {
 };
 void mac_write(struct mac_sender *s, uint8_t *msg, size_t n, bw_time now); // fills the last MACS_LEN of n bytes
 // A cookie reply to the last message. BW_ERR_AUTH: not ours or forged.
-int mac_take_cookie(struct mac_sender *s, const uint8_t nonce[COOKIE_NONCE_LEN], const uint8_t sealed[COOKIE_SEALED_LEN],
-                    bw_time now) BW_NODISCARD;
+int mac_take_cookie(struct mac_sender *s, const uint8_t nonce[COOKIE_NONCE_LEN],
+                    const uint8_t sealed[COOKIE_SEALED_LEN], bw_time now) BW_NODISCARD;
 
 // ---- the receiver's side, one per node ----
 struct cookie_jar {
@@ -44,10 +44,10 @@ struct cookie_jar {
 void cookie_jar_init(struct cookie_jar *j, const struct noise_protocol *p, const uint8_t my_pk[BW_KEY_LEN]);
 bool cookie_mac1_fits(const struct cookie_jar *j, const uint8_t *msg, size_t n);
 // source: the bytes that name where the message came from (address, port, interface).
-bool cookie_mac2_fits(struct cookie_jar *j, struct bw_rng *rng, const void *source, size_t source_len, const uint8_t *msg, size_t n,
-                      bw_time now);
+bool cookie_mac2_fits(struct cookie_jar *j, struct bw_rng *rng, const void *source, size_t source_len,
+                      const uint8_t *msg, size_t n, bw_time now);
 // A sealed cookie in answer to msg.
-int cookie_make(struct cookie_jar *j, struct bw_rng *rng, const void *source, size_t source_len, const uint8_t *msg, size_t n,
-                uint8_t nonce[COOKIE_NONCE_LEN], uint8_t sealed[COOKIE_SEALED_LEN], bw_time now) BW_NODISCARD;
+int cookie_make(struct cookie_jar *j, struct bw_rng *rng, const void *source, size_t source_len, const uint8_t *msg,
+                size_t n, uint8_t nonce[COOKIE_NONCE_LEN], uint8_t sealed[COOKIE_SEALED_LEN], bw_time now) BW_NODISCARD;
 
 #endif

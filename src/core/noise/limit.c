@@ -21,7 +21,8 @@ bool source_limit_take(struct source_limit *l, const struct bw_addr *from, bw_ti
     size_t set = (size_t)(bw_siphash(l->hash_key, &source, sizeof source) % SOURCE_SETS);
     unsigned pick = 0;
     for (unsigned i = 0; i < SOURCE_WAYS; i++) {
-        if (bw_addr_eq(&l->way[set][i].source, &source)) return bucket_take(&l->way[set][i].bucket, SOURCE_PER_S, SOURCE_BURST, now);
+        if (bw_addr_eq(&l->way[set][i].source, &source))
+            return bucket_take(&l->way[set][i].bucket, SOURCE_PER_S, SOURCE_BURST, now);
         if (l->way[set][i].bucket.at < l->way[set][pick].bucket.at) pick = i;
     }
     l->way[set][pick].source = source;

@@ -4,8 +4,8 @@
 
 static const uint8_t zero_nonce[12]; // every key of a handshake encrypts one thing only
 
-void noise_protocol_init(struct noise_protocol *p, const char *construction, const char *identifier, const char *label_mac1,
-                         const char *label_cookie)
+void noise_protocol_init(struct noise_protocol *p, const char *construction, const char *identifier,
+                         const char *label_mac1, const char *label_cookie)
 {
     bw_blake2s(p->ck, BW_HASH_LEN, NULL, 0, construction, strlen(construction), NULL, 0);
     bw_blake2s(p->h, BW_HASH_LEN, NULL, 0, p->ck, BW_HASH_LEN, identifier, strlen(identifier));
@@ -53,7 +53,8 @@ static int mix_dh(struct noise_handshake *hs, uint8_t *key, const uint8_t sk[BW_
     return 0;
 }
 
-// An empty key is all-zero here: WireGuard takes no part of its security from a static-static DH of low order either way.
+// An empty key is all-zero here: WireGuard takes no part of its security from a static-static DH of low order either
+// way.
 static int mix_static_static(struct noise_handshake *hs, uint8_t key[BW_KEY_LEN], const uint8_t ss[BW_KEY_LEN])
 {
     static const uint8_t zero[BW_KEY_LEN];
@@ -62,14 +63,16 @@ static int mix_static_static(struct noise_handshake *hs, uint8_t key[BW_KEY_LEN]
     return 0;
 }
 
-static int encrypt_and_hash(struct noise_handshake *hs, const uint8_t key[BW_KEY_LEN], const void *p, size_t n, uint8_t *out)
+static int encrypt_and_hash(struct noise_handshake *hs, const uint8_t key[BW_KEY_LEN], const void *p, size_t n,
+                            uint8_t *out)
 {
     int err = bw_chacha20poly1305_seal(out, p, n, hs->h, BW_HASH_LEN, zero_nonce, key);
     if (!err) mix_hash(hs, out, n + BW_TAG_LEN);
     return err;
 }
 
-static int decrypt_and_hash(struct noise_handshake *hs, const uint8_t key[BW_KEY_LEN], const uint8_t *in, size_t n, uint8_t *out)
+static int decrypt_and_hash(struct noise_handshake *hs, const uint8_t key[BW_KEY_LEN], const uint8_t *in, size_t n,
+                            uint8_t *out)
 {
     int err = bw_chacha20poly1305_open(out, in, n, hs->h, BW_HASH_LEN, zero_nonce, key);
     if (!err) mix_hash(hs, in, n);
@@ -109,8 +112,9 @@ static int finish(struct noise_handshake *hs, struct noise_handshake *next, uint
 }
 
 int noise_initiate(struct noise_handshake *hs, const struct noise_protocol *p, const uint8_t my_pk[BW_KEY_LEN],
-                   const uint8_t rs[BW_KEY_LEN], const uint8_t ss[BW_KEY_LEN], const uint8_t e_sk[BW_KEY_LEN], const void *payload,
-                   size_t n, uint8_t e[BW_KEY_LEN], uint8_t enc_static[NOISE_STATIC_LEN], uint8_t *enc_payload)
+                   const uint8_t rs[BW_KEY_LEN], const uint8_t ss[BW_KEY_LEN], const uint8_t e_sk[BW_KEY_LEN],
+                   const void *payload, size_t n, uint8_t e[BW_KEY_LEN], uint8_t enc_static[NOISE_STATIC_LEN],
+                   uint8_t *enc_payload)
 {
     struct noise_handshake next;
     uint8_t key[BW_KEY_LEN];
@@ -127,7 +131,8 @@ int noise_initiate(struct noise_handshake *hs, const struct noise_protocol *p, c
 }
 
 int noise_read_static(struct noise_handshake *hs, const struct noise_protocol *p, const uint8_t my_sk[BW_KEY_LEN],
-                      const uint8_t my_pk[BW_KEY_LEN], const uint8_t e[BW_KEY_LEN], const uint8_t enc_static[NOISE_STATIC_LEN])
+                      const uint8_t my_pk[BW_KEY_LEN], const uint8_t e[BW_KEY_LEN],
+                      const uint8_t enc_static[NOISE_STATIC_LEN])
 {
     struct noise_handshake next;
     uint8_t key[BW_KEY_LEN];
@@ -139,8 +144,8 @@ int noise_read_static(struct noise_handshake *hs, const struct noise_protocol *p
     return finish(hs, &next, key, err);
 }
 
-int noise_read_payload(struct noise_handshake *hs, const uint8_t ss[BW_KEY_LEN], const uint8_t *enc_payload, size_t enc_len,
-                       uint8_t *payload)
+int noise_read_payload(struct noise_handshake *hs, const uint8_t ss[BW_KEY_LEN], const uint8_t *enc_payload,
+                       size_t enc_len, uint8_t *payload)
 {
     struct noise_handshake next = *hs;
     uint8_t key[BW_KEY_LEN];
@@ -149,8 +154,8 @@ int noise_read_payload(struct noise_handshake *hs, const uint8_t ss[BW_KEY_LEN],
     return finish(hs, &next, key, err);
 }
 
-int noise_respond(struct noise_handshake *hs, const uint8_t psk[BW_KEY_LEN], const uint8_t e_sk[BW_KEY_LEN], const void *payload,
-                  size_t n, uint8_t e[BW_KEY_LEN], uint8_t *enc_payload)
+int noise_respond(struct noise_handshake *hs, const uint8_t psk[BW_KEY_LEN], const uint8_t e_sk[BW_KEY_LEN],
+                  const void *payload, size_t n, uint8_t e[BW_KEY_LEN], uint8_t *enc_payload)
 {
     struct noise_handshake next = *hs;
     uint8_t key[BW_KEY_LEN];

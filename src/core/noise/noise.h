@@ -1,7 +1,7 @@
-// The Noise pattern IKpsk2 over X25519, ChaCha20-Poly1305 and BLAKE2s (Noise revision 34; WireGuard paper, section 5.4) as
-// pure functions on a handshake state. Who uses it says by a noise_protocol which protocol it is: links speak WireGuard's,
-// end-to-end sessions one with another identifier, so that a handshake of one is nothing to the other. Payloads travel
-// inside the encrypted parts: the initiation's is WireGuard's timestamp, the response's is empty there.
+// The Noise pattern IKpsk2 over X25519, ChaCha20-Poly1305 and BLAKE2s (Noise revision 34; WireGuard paper, section 5.4)
+// as pure functions on a handshake state. Who uses it says by a noise_protocol which protocol it is: links speak
+// WireGuard's, end-to-end sessions one with another identifier, so that a handshake of one is nothing to the other.
+// Payloads travel inside the encrypted parts: the initiation's is WireGuard's timestamp, the response's is empty there.
 //
 //   initiator                                    responder
 //   noise_initiate      -- e, static, payload -->  noise_read_static, noise_read_payload
@@ -31,27 +31,30 @@ struct noise_handshake { // secret; wipe with noise_wipe
 };
 
 // Labels have exactly 8 bytes ("mac1----", "cookie--"); they make the keys of cookie.h.
-void noise_protocol_init(struct noise_protocol *p, const char *construction, const char *identifier, const char *label_mac1,
-                         const char *label_cookie);
+void noise_protocol_init(struct noise_protocol *p, const char *construction, const char *identifier,
+                         const char *label_mac1, const char *label_cookie);
 void noise_protocol_wireguard(struct noise_protocol *p);
 
-// All results below: 0, or BW_ERR_AUTH (a tag that does not fit, or a key of low order). The state is unchanged on error.
-// ss is DH(our static secret, rs), which callers keep per peer; psk is 32 bytes, zero for none.
+// All results below: 0, or BW_ERR_AUTH (a tag that does not fit, or a key of low order). The state is unchanged on
+// error. ss is DH(our static secret, rs), which callers keep per peer; psk is 32 bytes, zero for none.
 
 // Writes e, the encrypted static key, and n + BW_TAG_LEN bytes of encrypted payload.
 int noise_initiate(struct noise_handshake *hs, const struct noise_protocol *p, const uint8_t my_pk[BW_KEY_LEN],
-                   const uint8_t rs[BW_KEY_LEN], const uint8_t ss[BW_KEY_LEN], const uint8_t e_sk[BW_KEY_LEN], const void *payload,
-                   size_t n, uint8_t e[BW_KEY_LEN], uint8_t enc_static[NOISE_STATIC_LEN], uint8_t *enc_payload) BW_NODISCARD;
+                   const uint8_t rs[BW_KEY_LEN], const uint8_t ss[BW_KEY_LEN], const uint8_t e_sk[BW_KEY_LEN],
+                   const void *payload, size_t n, uint8_t e[BW_KEY_LEN], uint8_t enc_static[NOISE_STATIC_LEN],
+                   uint8_t *enc_payload) BW_NODISCARD;
 // Two steps, so that an unknown key costs one DH: the first gives hs->rs, the second (with ss of that key) proves it.
 int noise_read_static(struct noise_handshake *hs, const struct noise_protocol *p, const uint8_t my_sk[BW_KEY_LEN],
                       const uint8_t my_pk[BW_KEY_LEN], const uint8_t e[BW_KEY_LEN],
                       const uint8_t enc_static[NOISE_STATIC_LEN]) BW_NODISCARD;
-int noise_read_payload(struct noise_handshake *hs, const uint8_t ss[BW_KEY_LEN], const uint8_t *enc_payload, size_t enc_len,
+int noise_read_payload(struct noise_handshake *hs, const uint8_t ss[BW_KEY_LEN], const uint8_t *enc_payload,
+                       size_t enc_len,
                        uint8_t *payload) BW_NODISCARD; // payload: enc_len - BW_TAG_LEN bytes
-int noise_respond(struct noise_handshake *hs, const uint8_t psk[BW_KEY_LEN], const uint8_t e_sk[BW_KEY_LEN], const void *payload,
-                  size_t n, uint8_t e[BW_KEY_LEN], uint8_t *enc_payload) BW_NODISCARD;
+int noise_respond(struct noise_handshake *hs, const uint8_t psk[BW_KEY_LEN], const uint8_t e_sk[BW_KEY_LEN],
+                  const void *payload, size_t n, uint8_t e[BW_KEY_LEN], uint8_t *enc_payload) BW_NODISCARD;
 int noise_read_response(struct noise_handshake *hs, const uint8_t my_sk[BW_KEY_LEN], const uint8_t psk[BW_KEY_LEN],
-                        const uint8_t e[BW_KEY_LEN], const uint8_t *enc_payload, size_t enc_len, uint8_t *payload) BW_NODISCARD;
+                        const uint8_t e[BW_KEY_LEN], const uint8_t *enc_payload, size_t enc_len,
+                        uint8_t *payload) BW_NODISCARD;
 // The transport keys. Wipes the state: there is nothing left to do with it.
 void noise_split(struct noise_handshake *hs, bool initiator, uint8_t send[BW_KEY_LEN], uint8_t recv[BW_KEY_LEN]);
 void noise_wipe(struct noise_handshake *hs);

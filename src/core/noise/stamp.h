@@ -21,11 +21,12 @@ struct stamp_clock {
     uint64_t high, reserved; // ns
 };
 void stamp_clock_init(struct stamp_clock *c, uint64_t persisted);
-// The next stamp in ns: max(unix_ns, the last one + 1). If *persist is not 0 afterwards, that value must be stored first.
+// The next stamp in ns: max(unix_ns, the last one + 1). If *persist is not 0 afterwards, that value must be stored
+// first.
 uint64_t stamp_next(struct stamp_clock *c, uint64_t unix_ns, uint64_t *persist);
 
-// Receiving. Stamps of one sender may overtake one another (two links); each is accepted once, and none that is older than
-// the STAMP_SEEN newest.
+// Receiving. Stamps of one sender may overtake one another (two links); each is accepted once, and none that is older
+// than the STAMP_SEEN newest.
 struct stamp_seen {
     struct stamp floor, newest[STAMP_SEEN];
 };

@@ -231,6 +231,7 @@ static void test_flood(void **state)
         assert_int_equal(w->node[k].unopened, 0);
         assert_true(w_drops(w, k, LINK_DROP_COOKIE) > 3000);
         linkset_stats(w->node[k].ls, &stats);
+        assert_in_range(stats.cookies_sent, 100, LINK_STRANGERS_PER_S * 32); // few of those are answered
         assert_true(stats.under_load);
         assert_int_equal(stats.handshakes, 2);
         assert_int_equal(stats.links, 1);
