@@ -1,6 +1,5 @@
-// A ChaCha20 generator with fast key erasure (Bernstein, "Fast-key-erasure random-number generators", 2017): each
-// block of
-// 256 bytes replaces the key first, so that what was handed out can't be found again from the state.
+// A ChaCha20 generator with fast key erasure (Bernstein, "Fast-key-erasure random-number generators", 2017): each block
+// of 256 bytes replaces the key first, so that what was handed out can't be found again from the state.
 #include <sodium.h>
 #include <string.h>
 

@@ -183,8 +183,7 @@ static void send_beacon(struct discover *d, struct iface *i, uint64_t unix_ns)
 void discover_tick(struct discover *d, bw_time now, uint64_t unix_ns)
 {
     struct iface *i;
-    LIST_FOREACH(i, &d->ifaces, entry)
-    {
+    LIST_FOREACH(i, &d->ifaces, entry) {
         if (i->next_send > now) continue;
         uint32_t wait_ms = i->burst < BURST_STEPS
                                ? burst_ms[i->burst++]

@@ -78,10 +78,9 @@ static bool our_key_is_smaller(const struct linkset *ls, const struct link *l)
 }
 
 // Both ends began a handshake at the same moment and both succeeded: `answered` was made while our own initiation was
-// under
-// way, which led to `current`. Each end must then send under the same one of the two, or neither would see itself as
-// the
-// initiator who renews it: the one that the smaller key began. Stock WireGuard always ends under the one that we began.
+// under way, which led to `current`. Each end must then send under the same one of the two, or neither would see itself
+// as the initiator who renews it: the one that the smaller key began. Stock WireGuard always ends under the one that we
+// began.
 static bool ours_wins(const struct linkset *ls, const struct link *l, const struct keypair *current,
                       const struct keypair *answered)
 {
@@ -141,8 +140,7 @@ struct link *link_for_arrival(const struct peer *p, uint32_t ifindex, const stru
 {
     bool on_link = arrival_is_on_link(p, from);
     struct link *l, *far = NULL;
-    LIST_FOREACH(l, &p->links, of_peer)
-    {
+    LIST_FOREACH(l, &p->links, of_peer) {
         if (l->on_link && on_link && l->ifindex == ifindex) return l;
         if (!l->on_link) far = l;
     }

@@ -58,8 +58,7 @@ void peer_unused(struct linkset *ls, struct peer *p)
     peer_touch(ls, p);
     if (ls->unlisted_count <= PEERS_UNUSED_MAX + ls->stats.links) return;
     struct peer *old;
-    TAILQ_FOREACH(old, &ls->unlisted, order)
-    {
+    TAILQ_FOREACH(old, &ls->unlisted, order) {
         if (!LIST_EMPTY(&old->links)) continue;
         peer_free(ls, old);
         return;
@@ -107,8 +106,7 @@ static struct link *far_link(const struct peer *p)
 static void psk_changed(struct linkset *ls, struct peer *p, bw_time now)
 {
     struct link *l;
-    LIST_FOREACH(l, &p->links, of_peer)
-    {
+    LIST_FOREACH(l, &p->links, of_peer) {
         link_end_attempt(ls, l);
         link_drop_all_keys(ls, l);
         link_want(l, now);

@@ -1,6 +1,5 @@
 // Datagrams as they come in: the gate against floods (paper, section 5.3), the responder's half of the handshake
-// (5.4.2,
-// 5.4.3), cookie replies (5.4.7).
+// (5.4.2, 5.4.3), cookie replies (5.4.7).
 #include <string.h>
 
 #include "base/cursor.h"
@@ -19,9 +18,8 @@ static void send_cookie(struct linkset *ls, uint32_t ifindex, const struct bw_en
 }
 
 // Answering a stranger on the own wire makes the kernel look that neighbour up: with forged sources that fills the
-// machine's
-// neighbour table and cuts off the real ones. So strangers on-link share a few cookies a second; who has a link does
-// not wait.
+// machine's neighbour table and cuts off the real ones. So strangers on-link share a few cookies a second; who has a
+// link does not wait.
 static bool may_answer(struct linkset *ls, const struct bw_endpoint *from, bool on_link, bw_time now)
 {
     if (!on_link && !bw_addr_is_linklocal(&from->addr)) return true;
@@ -66,8 +64,7 @@ static bool gate(struct linkset *ls, uint32_t ifindex, const struct bw_endpoint 
 }
 
 // Who sends this initiation? Proves the key and yields its stamp; *peer is NULL when we do not know the key yet, then
-// *ss is
-// for peer_get. Returns LINK_DROP_COUNT or why it is dropped.
+// *ss is for peer_get. Returns LINK_DROP_COUNT or why it is dropped.
 static enum link_drop identify(struct linkset *ls, const struct wg_initiation *m, bool on_link,
                                struct noise_handshake *hs, struct peer **peer, uint8_t ss[BW_KEY_LEN],
                                struct stamp *stamp)
@@ -108,8 +105,7 @@ static struct link *incoming_link(struct linkset *ls, struct peer *p, uint32_t i
 }
 
 // The link that an authentic initiation is for; made if need be. NULL: dropped and counted. Frees the peer if it came
-// to
-// nothing and has no other use.
+// to nothing and has no other use.
 static struct link *link_of_initiation(struct linkset *ls, struct peer *p, uint32_t ifindex,
                                        const struct bw_endpoint *from, bool on_link, const struct stamp *stamp,
                                        bw_time now)
