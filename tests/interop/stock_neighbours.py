@@ -10,6 +10,8 @@ other, a second byway node and a plain LAN host behind it. docs/guide/stock-neig
 import json
 import os
 import re
+import socket
+import struct
 
 import netkit
 from netkit import check, step, wait_until
@@ -142,12 +144,32 @@ def judge(pcap, name):
     return rows
 
 
+def padded(pcap):
+    """The Babel packets of a capture in one of their own, each with eight Pad1 TLVs at its end, which mean nothing: tshark 4.0
+    reads four bytes too far in the time stamp of an IHU and calls every packet malformed that ends with one, babeld's too."""
+    out = netkit.tshark(pcap, *DEFINES, "-Y", "babel", "-T", "fields", "-E", "occurrence=l", "-e", "ipv6.src", "-e", "ipv6.dst",
+                        "-e", "udp.payload")
+    rows = [r.split("\t") for r in out.strip().split("\n") if r]
+    with open(pcap + ".padded", "wb") as f:
+        f.write(struct.pack("<IHHiIII", 0xa1b2c3d4, 2, 4, 0, 0, 65535, 101))        # link type: raw IP
+        for src, dst, payload in rows:
+            babel = bytearray.fromhex(payload)
+            size = struct.unpack_from(">H", babel, 2)[0]
+            babel[4 + size:4 + size] = bytes(8)
+            struct.pack_into(">H", babel, 2, size + 8)
+            packet = struct.pack(">IHBB", 6 << 28, 8 + len(babel), 17, 1) + socket.inet_pton(socket.AF_INET6, src) + \
+                socket.inet_pton(socket.AF_INET6, dst) + struct.pack(">HHHH", 6696, 6696, 8 + len(babel), 0) + babel
+            f.write(struct.pack("<IIII", 0, 0, len(packet), len(packet)) + packet)
+    return pcap + ".padded", len(rows)
+
+
 def babel_clean(pcap, name):
-    """Every Babel packet that we sent, by tshark's dissector. AE 4 (RFC 9229) it does not know and calls malformed."""
+    """Every Babel packet, by tshark's dissector. AE 4 (RFC 9229) it does not know and calls malformed."""
+    file, count = padded(pcap)
     fields = ["-e", "frame.number", "-e", "babel.message.type", "-e", "_ws.malformed", "-e", "_ws.expert.message",
               "-e", "ipv6.src", "-e", "babel.message.ae"]
-    rows = [r.split("\t") for r in netkit.tshark(pcap, *DEFINES, "-Y", "babel", "-T", "fields", *fields).strip().split("\n")]
-    check(len(rows) > 10, "%s: %d Babel packets" % (name, len(rows)))
+    rows = [r.split("\t") for r in netkit.tshark(file, "-Y", "babel", "-T", "fields", *fields).strip().split("\n")]
+    check(len(rows) == count > 10, "%s: %d Babel packets, %d dissected" % (name, count, len(rows)))
     types, bad = set(), []
     for r in rows:
         types |= set(r[1].split(","))
