@@ -44,6 +44,8 @@ enum {
     DEST_LISTED = 64,   // in the list of changes
     DEST_MIXED = 256,   // neighbours may hold routes from us with another router-id than the present one
     DEST_WAITS = 512,   // has a route that may be chosen once neighbours have forgotten what we said
+    DEST_FRESH = 1024,  // the last change supersedes all that was said before, at everybody who has it
+    DEST_WANTS = 2048,  // a better route of another source would be chosen once a newer seqno has been announced
     DEST_MOVED = 128,   // another next hop, not announced yet: the old one may hear of it, the new one must not
 };
 
@@ -62,12 +64,14 @@ struct dest {
     uint16_t own_metric;
     uint16_t held_until;     // second
     uint16_t sent_before, sent_now; // least metric announced up to the last change, and since (INF: none)
+    uint16_t base_seqno;            // of the last change that superseded what was said before
     uint16_t flags;
-    uint8_t len, more_cap, told_src;
+    uint8_t len, more_cap, told_src, base_src;
 };
 _Static_assert(sizeof(struct dest) <= 88, "25 million of these must fit");
 
-#define TOLD_OWN 0xff // dest.told_src
+#define TOLD_OWN 0xff     // dest.told_src, base_src
+#define TOLD_NOTHING 0xfe // dest.base_src
 
 enum { ROUTE_PRESENT = 1, ROUTE_ASKED = 2, ROUTE_FOREVER = 4 };
 struct route {

@@ -35,12 +35,27 @@ void change_unlink(struct babel *b, struct dest *d)
     d->flags &= (uint16_t)~DEST_LISTED;
 }
 
+// What neighbours may hold of us, see mixed_bound(). An increase alone does not supersede a smaller metric of the same
+// source and seqno: it may be unfeasible for them, and ignored.
+static void change_noted(struct babel *b, struct dest *d)
+{
+    uint8_t src = d->selected == SEL_NONE ? TOLD_NOTHING : d->told_src;
+    uint16_t seqno = d->selected < SEL_OWN ? b->neigh[d->selected]->col[dest_index(b, d)].seqno : b->seqno;
+    if (d->flags & DEST_FRESH && d->more_cap && all_know(b, d->change)) d->sent_before = INF;
+    if (d->sent_now < d->sent_before) d->sent_before = d->sent_now;
+    d->sent_now = INF;
+    d->flags &= (uint16_t)~DEST_FRESH;
+    if (src == d->base_src && !babel_seqno_less(d->base_seqno, seqno)) return;
+    d->flags |= DEST_FRESH;
+    d->base_src = src;
+    d->base_seqno = seqno;
+}
+
 void change(struct babel *b, struct dest *d, enum urgency u)
 {
     uint32_t i = dest_index(b, d);
     change_unlink(b, d);
-    if (d->sent_now < d->sent_before) d->sent_before = d->sent_now;
-    d->sent_now = INF;
+    change_noted(b, d);
     d->change = ++b->change;
     d->prev = b->tail;
     d->next = NIL;

@@ -127,10 +127,11 @@ static void set_selected(struct babel *b, struct dest *d, uint16_t sel, uint16_t
 // the retraction is awaited. Along every next hop the least metric announced then decreases, so there is no loop.
 static uint16_t mixed_bound(struct babel *b, struct dest *d)
 {
-    if (!all_know(b, d->change)) return d->sent_now < d->sent_before ? d->sent_now : d->sent_before;
-    d->sent_before = INF;
-    d->flags &= (uint16_t)~DEST_MIXED;
-    return d->sent_now;
+    if (all_know(b, d->change)) {
+        if (d->flags & DEST_FRESH) d->sent_before = INF;
+        d->flags &= (uint16_t) ~(DEST_FRESH | DEST_MIXED);
+    }
+    return d->sent_now < d->sent_before ? d->sent_now : d->sent_before;
 }
 
 static bool must_wait(struct babel *b, struct dest *d, const struct route *r)
@@ -184,11 +185,21 @@ static void want_feasible(struct babel *b, struct dest *d, const struct choice *
     request_want(b, d, s->router_id, (uint16_t)(s->seqno + 1), c->n->index, urgent);
 }
 
+// A nearer source is held back by a small metric that we announced long ago: a newer seqno of the present one, announced and
+// acknowledged, makes everybody forget that.
+static void want_newer(struct babel *b, struct dest *d, const struct choice *cur)
+{
+    const struct source *s = dest_source(d, cur->r->src);
+    d->flags |= DEST_WANTS;
+    if (d->base_src == cur->r->src && !babel_seqno_less(d->base_seqno, cur->r->seqno))
+        request_want(b, d, s->router_id, (uint16_t)(cur->r->seqno + 1), cur->n->index, false);
+}
+
 static void select_learnt(struct babel *b, struct dest *d)
 {
     uint32_t i = dest_index(b, d);
     struct choice cur = current(b, d), best = cur, unfeasible = {.metric = INF};
-    bool waiting = false, held_back = false;
+    bool waiting = false, held_back = false, wants = false;
     for (uint32_t k = 0; k < b->neigh_top; k++) {
         struct neighbour *n = b->neigh[k];
         struct route *r = n ? route_get(n, i) : NULL;
@@ -198,6 +209,7 @@ static void select_learnt(struct babel *b, struct dest *d)
             if (m < unfeasible.metric) unfeasible = (struct choice){n, r, m};
         } else if (must_wait(b, d, r)) {
             held_back = true;
+            wants |= cur.r && m < cur.metric;
         } else if (m < best.metric) {
             if (cur.r) settle(b, r, m);
             if (!cur.r || r->smooth < cur.r->smooth) best = (struct choice){n, r, m};
@@ -209,6 +221,8 @@ static void select_learnt(struct babel *b, struct dest *d)
     if (unfeasible.r && unfeasible.metric < best.metric) want_feasible(b, d, &unfeasible, !best.r);
     if (waiting || held_back) dest_look_later(b, d);
     dest_waits(b, d, held_back && !best.r);
+    if (wants && best.r == cur.r) want_newer(b, d, &cur);
+    else d->flags &= (uint16_t)~DEST_WANTS;
 }
 
 void dest_select(struct babel *b, struct dest *d)
@@ -236,6 +250,12 @@ void dest_look_later(struct babel *b, struct dest *d)
     if (b->later_at == BW_NEVER) b->later_at = b->now + LATER_PERIOD;
 }
 
+static bool newer_seqno(const struct babel *b, const struct dest *d)
+{
+    if (!(d->flags & DEST_WANTS) || d->selected >= SEL_OWN) return false;
+    return babel_seqno_less(d->base_seqno, b->neigh[d->selected]->col[dest_index(b, d)].seqno);
+}
+
 static void look_again(struct babel *b, struct dest *d)
 {
     dest_select(b, d);
@@ -246,7 +266,7 @@ static void look_again(struct babel *b, struct dest *d)
         }
         d->flags &= (uint16_t)~DEST_HELD;
         tell_owner(b, d);
-    } else if (d->selected != SEL_NONE && (d->flags & DEST_MOVED || d->told != d->metric)) {
+    } else if (d->selected != SEL_NONE && (d->flags & DEST_MOVED || d->told != d->metric || newer_seqno(b, d))) {
         announce(b, d, PROMPT);
     }
     dest_release(b, d);

@@ -82,7 +82,7 @@ struct dest *dest_new(struct babel *b, const struct bw_prefix *p)
     uint32_t hash = hash_of(b, &p->addr, p->len);
     *slot_of(b, hash, p) = (struct hash_slot){hash, i};
     b->dests[i] = (struct dest){.addr = p->addr, .len = p->len, .flags = DEST_USED, .selected = SEL_NONE, .metric = INF,
-                                .told = INF, .own_metric = INF, .sent_before = INF, .sent_now = INF, .prev = NIL, .next = NIL, .later = NIL, .requests = NIL};
+                                .told = INF, .own_metric = INF, .sent_before = INF, .sent_now = INF, .base_src = TOLD_NOTHING, .prev = NIL, .next = NIL, .later = NIL, .requests = NIL};
     b->dest_count++;
     return &b->dests[i];
 }
