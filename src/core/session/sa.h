@@ -17,8 +17,7 @@
 #include "wire/esp.h"
 
 #define SA_SALT_LEN 4
-#define SA_REKEY_AFTER_PACKETS (1u << 30)          // sequence numbers have 32 bits: three quarters remain for the change
-#define SA_REKEY_AFTER_BYTES (1ull << 38)          // 256 GiB under one key
+#define SA_REKEY_AFTER_PACKETS (1u << 28)          // some 350 GB; sequence numbers have 32 bits: 15/16 remain for the change
 #define SA_REJECT_AFTER_PACKETS (UINT32_MAX - 8192) // never repeats, never wraps
 #define SA_REKEY_AFTER_TIME (120 * BW_S)           // as WireGuard: forward secrecy is two minutes fine
 #define SA_REJECT_AFTER_TIME (180 * BW_S)

@@ -44,7 +44,7 @@ enum session_drop { // why something was dropped: one counter each
     SESSION_DROP_UNASKED,  // a key that nobody asked for
     SESSION_DROP_ERROR,    // an ICMPv6 error that does not fit what was sent
     SESSION_DROP_FULL,     // no room for another session
-    SESSION_DROP_QUEUE,    // a packet that waited too long or for which there was no room
+    SESSION_DROP_QUEUE,    // a packet that waited too long, or for which there was no room, or that is too long
     SESSION_DROP_NOMEM,
     SESSION_DROP_COUNT
 };
@@ -83,8 +83,9 @@ void sessions_free(struct sessions *ss); // NULL is fine
 
 // UDP payload of the session protocol from mesh address `from`.
 void sessions_rx(struct sessions *ss, uint16_t slot, const struct bw_addr *from, const uint8_t *p, size_t n, bw_time now);
-// An ESP packet from `from` whose SPI the packet path does not know.
-void sessions_unknown_spi(struct sessions *ss, uint16_t slot, const struct bw_addr *from, uint32_t spi, uint32_t seq, bw_time now);
+// A whole IPv6 packet to us with ESP whose SPI the packet path's table does not hold: answered with a notice, or opened here
+// if the keys are younger than that table (then transport mode goes to ops.deliver).
+void sessions_rx_esp(struct sessions *ss, uint16_t slot, const uint8_t *packet, size_t n, bw_time now);
 // The packet path opened the first packet under the sa `local_spi` (it was not `confirmed`). Repeats are harmless.
 void sessions_confirm(struct sessions *ss, uint32_t local_spi, bw_time now);
 // A whole IPv6 packet to us that holds an ICMPv6 error (type below 128) about a packet that we sent to a mesh address.
@@ -93,8 +94,8 @@ void sessions_icmp_error(struct sessions *ss, const uint8_t *packet, size_t n, b
 // ---- what shall go out ----
 
 // An IP packet for `peer`: sealed and sent now, or kept until there are keys, which are asked for. Transport mode if it is an
-// IPv6 packet from us to peer that may go so, else tunnel mode. What is too long for the path is answered with an error to
-// this machine, through ops.deliver.
+// IPv6 packet from us to peer that may go so, else tunnel mode. What is too long for the path is dropped and counted: the
+// packet path has told the sender before it comes here.
 void sessions_send(struct sessions *ss, const struct bw_addr *peer, const uint8_t *packet, size_t n, bw_time now);
 void sessions_want(struct sessions *ss, const struct bw_addr *peer, bw_time now); // keys will be needed: begin
 void sessions_tick(struct sessions *ss, bw_time now, uint64_t unix_ns);

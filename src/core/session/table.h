@@ -6,6 +6,8 @@
 #ifndef CORE_SESSION_TABLE_H
 #define CORE_SESSION_TABLE_H
 
+#include <stdbool.h>
+
 #include "core/session/sa.h"
 
 #define SESSION_OVERHEAD 34        // ESP around a payload, padding aside: header 16, trailer 2, ICV 16
@@ -31,6 +33,11 @@ struct session_traces *session_traces_new(struct bw_mem *mem);
 void session_traces_unref(struct session_traces *t);
 void session_trace_put(struct session_traces *t, uint32_t spi, uint32_t seq, uint8_t next, const uint8_t *payload, size_t n);
 bool session_trace_get(const struct session_traces *t, uint32_t spi, uint32_t seq, struct session_trace *out);
+
+static inline bool session_trace_wanted(uint8_t hops, uint8_t next)
+{
+    return hops <= SESSION_TRACE_HOPS || next == 58; // ICMPv6
+}
 
 struct session_entry { // one per peer that has keys to send with
     struct bw_addr peer;
