@@ -7,6 +7,7 @@ static const char *const drop_names[FWD_DROP_COUNT] = {
     [FWD_DROP_HOP_LIMIT] = "hop_limit", [FWD_DROP_TOO_BIG] = "too_big", [FWD_DROP_NO_TRANSIT] = "no_transit",
     [FWD_DROP_TUNNEL_PEER] = "tunnel_peer", [FWD_DROP_TUNNEL_SOURCE] = "tunnel_source",
     [FWD_DROP_LINKLOCAL] = "linklocal", [FWD_DROP_LOOP] = "loop", [FWD_DROP_CONGESTED] = "congested",
+    [FWD_DROP_RATE] = "rate",
 };
 
 const char *fwd_drop_name(enum fwd_drop d)
@@ -55,6 +56,16 @@ void fwd_flush(struct fwd *f)
     train_send(f, &f->pending);
     gro_flush(&f->gro, &f->sink);
     f->cache.valid = false;
+}
+
+bool fwd_may_pass(struct fwd *f, const struct fwd_tunnel *t, bool to_peer, uint32_t n, bw_time now)
+{
+    struct fwd_tunnel_shared *own = t->shared, *all = t->group;
+    if ((!own || shape_pass(to_peer ? &own->to_peer : &own->from_peer, n, now)) &&
+        (!all || shape_pass(to_peer ? &all->to_peer : &all->from_peer, n, now)))
+        return true;
+    fwd_drop(f, FWD_DROP_RATE);
+    return false;
 }
 
 static int send_own(struct fwd *f, const struct fwd_snapshot *s, const struct path *p, const uint8_t *packet, size_t n, bw_time now)

@@ -14,6 +14,7 @@
 #define CORE_FWD_FWD_H
 
 #include "base/addr.h"
+#include "core/fwd/shape.h"
 #include "core/link/keypair.h"
 
 #define FWD_MTU 1420           // inner packet on every link (DESIGN 2)
@@ -45,6 +46,7 @@ struct fwd_tunnel_shared { // counters of one tunnel peer, shared like link_shar
     struct bw_mem *mem;
     atomic_uint_least64_t rx_bytes, tx_bytes, rx_packets, tx_packets; // inner
     atomic_uint_least64_t last_rx;                                    // bw_time
+    struct shape to_peer, from_peer; // how fast packets may pass, those of control excepted; set by core/exit/limit
 };
 struct fwd_tunnel_shared *fwd_tunnel_shared_new(struct bw_mem *mem);
 void fwd_tunnel_shared_unref(struct fwd_tunnel_shared *s);
@@ -54,6 +56,7 @@ struct fwd_tunnel {          // a mesh address with which we exchange tunnelled 
     bool is_exit;            // true: our exit (inner destination must be inner4/inner6); false: our client (inner source must be)
     struct bw_addr inner4, inner6; // leased inner addresses; zero where there is none
     struct fwd_tunnel_shared *shared;
+    struct fwd_tunnel_shared *group; // whose buckets must let a packet pass as well (all clients together); may be NULL
 };
 
 struct fwd_snapshot;
@@ -142,7 +145,7 @@ struct fwd_sink {
 enum fwd_drop { // why a packet went nowhere: one counter each
     FWD_DROP_SHORT, FWD_DROP_TYPE, FWD_DROP_INDEX, FWD_DROP_AUTH, FWD_DROP_REPLAY, FWD_DROP_OLD_KEYS, FWD_DROP_NO_KEYS,
     FWD_DROP_MALFORMED, FWD_DROP_MARTIAN, FWD_DROP_NO_ROUTE, FWD_DROP_HOP_LIMIT, FWD_DROP_TOO_BIG, FWD_DROP_NO_TRANSIT,
-    FWD_DROP_TUNNEL_PEER, FWD_DROP_TUNNEL_SOURCE, FWD_DROP_LINKLOCAL, FWD_DROP_LOOP, FWD_DROP_CONGESTED, FWD_DROP_COUNT
+    FWD_DROP_TUNNEL_PEER, FWD_DROP_TUNNEL_SOURCE, FWD_DROP_LINKLOCAL, FWD_DROP_LOOP, FWD_DROP_CONGESTED, FWD_DROP_RATE, FWD_DROP_COUNT
 };
 const char *fwd_drop_name(enum fwd_drop d); // "short", "no_route", ... : the label in /metrics
 

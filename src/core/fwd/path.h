@@ -45,6 +45,8 @@ static inline void fwd_drop(struct fwd *f, enum fwd_drop why)
     uint64_t n = atomic_load_explicit(&f->drops[why], memory_order_relaxed);
     atomic_store_explicit(&f->drops[why], n + 1, memory_order_relaxed);
 }
+// Whether the peer's rate lets a packet of n bytes pass; counts its drop if not. Not asked for what control sends.
+bool fwd_may_pass(struct fwd *f, const struct fwd_tunnel *t, bool to_peer, uint32_t n, bw_time now);
 const struct fwd_route *fwd_route_to(struct fwd *f, const struct fwd_snapshot *s, const struct bw_addr *dst, bool from_tun);
 
 // ---- out.c: packets that leave over a link ----

@@ -72,6 +72,7 @@ static int copy_tunnels(struct fwd_snapshot *s, const struct fwd_config *c)
     for (unsigned i = 0; i < c->tunnel_count; i++) {
         s->tunnels[i] = c->tunnels[i];
         if (s->tunnels[i].shared) atomic_fetch_add_explicit(&s->tunnels[i].shared->refs, 1, memory_order_relaxed);
+        if (s->tunnels[i].group) atomic_fetch_add_explicit(&s->tunnels[i].group->refs, 1, memory_order_relaxed);
         uint32_t at = tunnel_slot(s, &c->tunnels[i].peer);
         while (s->tunnel_slots[at]) at = (at + 1) & s->tunnel_mask;
         s->tunnel_slots[at] = i + 1;
@@ -112,7 +113,10 @@ void fwd_snapshot_free(struct fwd_snapshot *s)
     bw_free(s->mem, s->links, s->link_count * sizeof *s->links);
     for (uint32_t i = 0; s->keys && i <= s->key_mask; i++) keypair_unref(s->keys[i].key);
     bw_free(s->mem, s->keys, (s->key_mask + 1ull) * sizeof *s->keys);
-    for (unsigned i = 0; i < s->tunnel_count; i++) fwd_tunnel_shared_unref(s->tunnels[i].shared);
+    for (unsigned i = 0; i < s->tunnel_count; i++) {
+        fwd_tunnel_shared_unref(s->tunnels[i].shared);
+        fwd_tunnel_shared_unref(s->tunnels[i].group);
+    }
     bw_free(s->mem, s->tunnels, s->tunnel_count * sizeof *s->tunnels);
     bw_free(s->mem, s->tunnel_slots, (s->tunnel_mask + 1ull) * sizeof *s->tunnel_slots);
     fib_free(&s->mesh, s->mem);

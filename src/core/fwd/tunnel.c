@@ -126,5 +126,5 @@ void fwd_tunnel_in(struct fwd *f, const struct fwd_snapshot *s, const struct ip_
         atomic_fetch_add_explicit(&t->shared->rx_packets, 1, memory_order_relaxed);
         atomic_store_explicit(&t->shared->last_rx, now ? now : 1, memory_order_relaxed);
     }
-    if (!for_control(f, s, t, &v, from)) gro_add(&f->gro, &f->sink, f->uso, &v);
+    if (!for_control(f, s, t, &v, from) && fwd_may_pass(f, t, false, v.len, now)) gro_add(&f->gro, &f->sink, f->uso, &v);
 }

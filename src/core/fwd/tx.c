@@ -36,6 +36,7 @@ static bool complete_checksum(struct tx *b, const struct vnet *h)
 static void whole_packet(struct tx *b, const struct path *p, const struct vnet *h)
 {
     if ((h->flags & VNET_NEEDS_CSUM) && !complete_checksum(b, h)) fwd_drop(b->f, FWD_DROP_MALFORMED);
+    else if (p->tunnel && !fwd_may_pass(b->f, p->tunnel, true, b->v.len, b->now)) return;
     else if (!out_packet(b->f, b->s, p, &b->v, b->now)) too_big(b, p);
 }
 
@@ -110,6 +111,7 @@ static void super_frame(struct tx *b, const struct path *p, const struct vnet *h
     unsigned k = 0;
     for (uint32_t at = 0; at < u.payload; at += n, k++) {
         n = u.payload - at < u.size ? u.payload - at : u.size;
+        if (p->tunnel && !fwd_may_pass(b->f, p->tunnel, true, u.head + n, b->now)) continue;
         write_segment(&b->v, &u, out_room(b->f, p, u.head + n), k, at, n);
         if (out_seal(b->f, b->s, p, u.head + n, b->now)) return;
     }
