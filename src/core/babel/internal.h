@@ -92,6 +92,7 @@ struct request { // a seqno request that waits for its answer (section 3.2.7)
     uint8_t router_id[8];
     uint16_t seqno;
     uint16_t asked;      // neighbour to ask in any case; SEL_NONE
+    uint16_t below;      // and all whose routes are unfeasible and would have a smaller metric than this
     uint16_t requesters[REQUESTERS_MAX]; // neighbours on whose behalf; none: our own wish
     uint8_t requester_count, tries, hops;
     bool own, all, used; // all: more requesters than we remember
@@ -292,7 +293,8 @@ void routes_recost(struct babel *b, struct neighbour *n, uint16_t old_cost);
 
 // ---- request.c ----
 
-void request_want(struct babel *b, struct dest *d, const uint8_t router_id[8], uint16_t seqno, uint16_t ask, bool urgent);
+// Asks for a seqno on our own behalf: neighbour `ask`, and those whose unfeasible routes have a metric smaller than `below`.
+void request_want(struct babel *b, struct dest *d, const struct source *s, uint16_t seqno, uint16_t ask, uint16_t below, bool urgent);
 void request_satisfy(struct babel *b, struct dest *d);
 void requests_forget(struct babel *b, struct dest *d);
 void requests_run(struct babel *b);

@@ -80,7 +80,7 @@ static void ask_own(struct babel *b, struct dest *d, const struct request *q)
         struct route *r = n ? route_get(n, dest_index(b, d)) : NULL;
         uint16_t m = r ? route_metric(n, r) : INF;
         if (m == INF || memcmp(dest_source(d, r->src)->router_id, q->router_id, 8)) continue;
-        if (k != q->asked && !(m < d->metric && !route_feasible(d, r))) continue;
+        if (k != q->asked && !(m < q->below && !route_feasible(d, r))) continue;
         ask(b, n, d, q);
         targets++;
     }
@@ -133,18 +133,19 @@ void requests_run(struct babel *b)
 
 // ---- our own wishes ----
 
-void request_want(struct babel *b, struct dest *d, const uint8_t router_id[8], uint16_t seqno, uint16_t neigh, bool urgent)
+void request_want(struct babel *b, struct dest *d, const struct source *s, uint16_t seqno, uint16_t neigh, uint16_t below, bool urgent)
 {
     if (b->stage != STAGE_RUN) return;
-    struct request *q = find(b, d, router_id);
+    struct request *q = find(b, d, s->router_id);
     if (q && !babel_seqno_less(q->seqno, seqno) && (q->own || !urgent)) return; // asked already
-    if (!q) q = add(b, d, router_id, seqno);
+    if (!q) q = add(b, d, s->router_id, seqno);
     if (!q) return;
     if (babel_seqno_less(q->seqno, seqno)) q->seqno = seqno;
     q->own = true;
     q->hops = 255;
     q->tries = 0;
     q->asked = neigh;
+    q->below = below;
     q->at = b->now;
     b->request_at = b->now;
 }
@@ -157,14 +158,13 @@ static void answer(struct babel *b, struct iface *ifc, const struct bw_prefix *p
     item_add(b, ifc, &it, b->now + (urgent ? babel_jitter(b, 0, 5 * BW_MS) : babel_jitter(b, 5 * BW_MS, 50 * BW_MS)));
 }
 
-// Whether some route to d has this router-id and at least this seqno.
+// Our own wish: the neighbour's route has the seqno (or is gone), or, where any way would do, there is one.
 static bool arrived(const struct babel *b, const struct dest *d, const struct request *q)
 {
-    for (uint32_t k = 0; k < b->neigh_top; k++) {
-        struct route *r = b->neigh[k] ? route_get(b->neigh[k], dest_index(b, d)) : NULL;
-        if (r && !babel_seqno_less(r->seqno, q->seqno) && !memcmp(dest_source(d, r->src)->router_id, q->router_id, 8)) return true;
-    }
-    return false;
+    const struct neighbour *n = q->asked < b->neigh_top ? b->neigh[q->asked] : NULL;
+    const struct route *r = n ? route_get(n, dest_index(b, d)) : NULL;
+    if (q->below == INF && d->selected != SEL_NONE) return true;
+    return !r || !babel_seqno_less(r->seqno, q->seqno) || memcmp(dest_source(d, r->src)->router_id, q->router_id, 8);
 }
 
 // The selected route answers a request for (router_id, seqno).
@@ -249,7 +249,7 @@ void seqno_request_received(struct babel *b, struct neighbour *n, const struct b
     uint32_t at;
     if (restricted_find(b, &t->seqno_request.prefix, n->ifc->slot, &at) || (d && d->flags & DEST_OWN)) {
         request_own(b, n, t);
-    } else if (d && d->selected != SEL_NONE && !b->cfg.no_transit && b->stage == STAGE_RUN) {
+    } else if (d && d->selected != SEL_NONE && !b->cfg.no_transit && b->stage < STAGE_BYE) {
         struct bw_prefix p = dest_prefix(d);
         if (answers(b, d, t->seqno_request.router_id, t->seqno_request.seqno)) {
             if (b->neigh[d->selected]->ifc != n->ifc) answer(b, n->ifc, &p, true); // split horizon

@@ -179,20 +179,19 @@ static struct choice current(struct babel *b, struct dest *d)
 }
 
 // Section 3.8.2.1 and 3.8.2.2: asks for a seqno that makes this route feasible.
-static void want_feasible(struct babel *b, struct dest *d, const struct choice *c, bool urgent)
+static void want_feasible(struct babel *b, struct dest *d, const struct choice *c, uint16_t below)
 {
     const struct source *s = dest_source(d, c->r->src);
-    request_want(b, d, s->router_id, (uint16_t)(s->seqno + 1), c->n->index, urgent);
+    request_want(b, d, s, (uint16_t)(s->seqno + 1), c->n->index, below, below == INF);
 }
 
 // A nearer source is held back by a small metric that we announced long ago: a newer seqno of the present one, announced and
 // acknowledged, makes everybody forget that.
 static void want_newer(struct babel *b, struct dest *d, const struct choice *cur)
 {
-    const struct source *s = dest_source(d, cur->r->src);
     d->flags |= DEST_WANTS;
     if (d->base_src == cur->r->src && !babel_seqno_less(d->base_seqno, cur->r->seqno))
-        request_want(b, d, s->router_id, (uint16_t)(cur->r->seqno + 1), cur->n->index, false);
+        request_want(b, d, dest_source(d, cur->r->src), (uint16_t)(cur->r->seqno + 1), cur->n->index, 0, false);
 }
 
 static void select_learnt(struct babel *b, struct dest *d)
@@ -218,7 +217,7 @@ static void select_learnt(struct babel *b, struct dest *d)
     }
     if (best.r) set_selected(b, d, best.n->index, best.metric, best.r->src);
     else set_selected(b, d, SEL_NONE, INF, 0);
-    if (unfeasible.r && unfeasible.metric < best.metric) want_feasible(b, d, &unfeasible, !best.r);
+    if (unfeasible.r && unfeasible.metric < best.metric) want_feasible(b, d, &unfeasible, best.metric);
     if (waiting || held_back) dest_look_later(b, d);
     dest_waits(b, d, held_back && !best.r);
     if (wants && best.r == cur.r) want_newer(b, d, &cur);

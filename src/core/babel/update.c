@@ -86,16 +86,14 @@ static bool ignore_unfeasible(struct babel *b, struct neighbour *n, struct dest 
     uint32_t i = dest_index(b, d);
     uint16_t metric = route_metric(n, now);
     if (n->cost == INF) return false;
-    struct neighbour *better = NULL; // unfeasible as well, but shorter than what the neighbour has now
     for (uint32_t k = 0; k < b->neigh_top; k++) {
         struct neighbour *o = b->neigh[k];
         struct route *r = o && o != n ? route_get(o, i) : NULL;
         if (!r || route_metric(o, r) == INF || route_metric(o, r) > metric) continue;
         if (route_feasible(d, r)) return false;
-        better = o;
     }
     const struct source *s = dest_source(d, now->src);
-    request_want(b, d, s->router_id, (uint16_t)(s->seqno + 1), (better ? better : n)->index, true);
+    request_want(b, d, s, (uint16_t)(s->seqno + 1), n->index, metric, true);
     babel_drop(b, BABEL_DROP_UNFEASIBLE);
     return true;
 }

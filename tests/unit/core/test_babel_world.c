@@ -52,6 +52,65 @@ static void one_way_cut(void **state)
     w_free(w);
 }
 
+// How long, from now on for 5 s, node a has no complete way to destination d.
+static bw_time outage(struct world *w, int a, int d)
+{
+    bw_time until = w->now + 5 * BW_S, bad = 0;
+    while (w->now < until) {
+        int at = a, steps = 0;
+        bw_time before = w->now;
+        while (w->node[at].fib[d] >= 0 && steps++ < w->node_count) at = w->node[at].fib[d];
+        bool ok = w->node[at].fib[d] == OWN_HOP && w->node[at].b && !(babel_is_down(w->node[at].b));
+        w_step(w, until);
+        if (!ok) bad += w->now - before;
+    }
+    return bad;
+}
+
+// A relay that stops properly is left before it stops: even where the way round has to be made feasible first.
+static void proper_stop_loses_nothing(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 10; seed++) {
+        struct world *w = w_new(seed, 7);
+        for (int i = 0; i < 7; i++) w_link(w, i, (i + 1) % 7, 5 * BW_MS, 0);
+        w_start_all(w);
+        assert_true(w_converge(w, 60 * BW_S) != BW_NEVER);
+        babel_shutdown(w->node[1].b, w->now + 3 * BW_S, w->now);
+        bw_time bad = outage(w, 0, 2);
+        assert_int_equal(w->node[1].clean_shutdowns, 1);
+        if (bad) fprintf(stderr, "seed %d: no way for %.1f ms\n", (int)seed, (double)bad / 1e3);
+        assert_true(bad < 20 * BW_MS);
+        w_kill(w, 1);
+        assert_true(w_converge(w, 60 * BW_S) != BW_NEVER);
+        w_free(w);
+    }
+}
+
+// The nearest exit withdraws, or dies: the next one is in use within 3 s, without a loop on the way.
+static void exits_fail_over(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 10; seed++) {
+        struct world *w = w_new(seed, 8);
+        for (int i = 0; i < 7; i++) w_link(w, i, i + 1, 5 * BW_MS, 0);
+        w_link(w, 0, 4, 5 * BW_MS, 0);
+        w_start_all(w);
+        w_exit(w, 0, true);
+        w_exit(w, 7, true);
+        assert_true(w_converge(w, 60 * BW_S) != BW_NEVER);
+        w_exit(w, 0, false);
+        bw_time one = outage(w, 1, MAX_NODES);
+        w_exit(w, 0, true);
+        assert_true(w_converge(w, 60 * BW_S) != BW_NEVER);
+        w_kill(w, 0);
+        bw_time two = outage(w, 1, MAX_NODES);
+        if (seed == 1) fprintf(stderr, "exit withdrawn: no way for %.2f s; killed: for %.2f s\n", (double)one / 1e6, (double)two / 1e6);
+        assert_true(one < 1 * BW_S && two < 3 * BW_S);
+        w_free(w);
+    }
+}
+
 static void random_links(struct world *w, int extra, bw_time delay, unsigned loss)
 {
     for (int i = 1; i < w->node_count; i++) w_link(w, i, (int)bw_rng_below(&w->rng, (uint32_t)i), delay / 2 + bw_rng_below(&w->rng, (uint32_t)delay), loss);
@@ -124,6 +183,7 @@ int main(int argc, char **argv)
     }
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(line_converges), cmocka_unit_test(ring_heals),      cmocka_unit_test(one_way_cut),
+        cmocka_unit_test(proper_stop_loses_nothing), cmocka_unit_test(exits_fail_over),
         cmocka_unit_test(random_cuts),    cmocka_unit_test(random_restarts), cmocka_unit_test(random_loss),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
