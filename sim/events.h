@@ -10,7 +10,7 @@
 #include "base/err.h"
 #include "base/time.h"
 
-enum event_kind { EVENT_DATAGRAM, EVENT_HTTP_REQUEST, EVENT_HTTP_REPLY, EVENT_PROBE, EVENT_CALL };
+enum event_kind { EVENT_DATAGRAM, EVENT_HTTP_REQUEST, EVENT_HTTP_REPLY, EVENT_PROBE, EVENT_RESTART };
 
 struct event {
     bw_time at;
@@ -18,9 +18,9 @@ struct event {
     enum event_kind kind;
     uint32_t node;  // to whom
     uint32_t life;  // the node's life that it is meant for; 0: any
-    uint32_t link;  // EVENT_DATAGRAM: the wire that it comes by
+    uint32_t link;  // EVENT_DATAGRAM: the wire that it comes by; EVENT_PROBE: the family
     void *data;     // owned by the event; freed by whoever pops it
-    size_t len;
+    size_t len;     // of data; EVENT_PROBE: the serial
 };
 
 struct events {

@@ -40,7 +40,7 @@ static unsigned until(struct world *w, bool (*condition)(const struct world *w),
 
 static void link_all(struct world *w, const uint8_t pairs[][2], unsigned n)
 {
-    for (unsigned i = 0; i < n; i++) assert_true(world_link(w, pairs[i][0], pairs[i][1], 1000) >= 0);
+    for (unsigned i = 0; i < n; i++) assert_true(world_link(w, pairs[i][0], pairs[i][1], &(struct wire){.delay_us = 1000}, false) >= 0);
 }
 
 static void three_in_a_line_reach_each_other(void **state)

@@ -1,0 +1,347 @@
+#include "sim/check.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "sim/look.h"
+
+#define DEAD_WIRE (20 * BW_S)       // no next hop over a wire that is cut for longer
+#define ANY_LOOP (20 * BW_S)        // a loop towards fc00::e may last so long
+#define BUDGET_WINDOW (10 * BW_S)
+#define BUDGET_WIRE 60000u          // bytes on one wire in a window ...
+#define BUDGET_DEST 600u            // ... and for every destination
+#define MEMORY_NODE 400000u         // bytes of one node ...
+#define MEMORY_WIRE 40000u          // ... for every wire
+#define MEMORY_DEST 600u            // ... for every destination, and for each on every wire
+#define MEMORY_DEST_WIRE 40u
+
+const char *violation_name(enum violation v)
+{
+    static const char *const names[] = {"none", "loop", "feasibility", "dead", "leftover", "budget", "memory", "expectation", "packet"};
+    return names[v];
+}
+
+void check_fail(struct check *c, enum violation v, const char *fmt, ...)
+{
+    if (c->first) return;
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(c->what, sizeof c->what, fmt, ap);
+    va_end(ap);
+    c->first = v;
+    c->when = c->w->now;
+    c->w->halt = true;
+}
+
+// ---- destinations by address ----
+
+static uint32_t hash_of(const struct bw_addr *a)
+{
+    uint32_t h = 2166136261u;
+    for (int i = 8; i < 16; i++) h = (h ^ a->b[i]) * 16777619u;
+    return h;
+}
+
+uint32_t check_dest(const struct check *c, const struct bw_addr *a)
+{
+    for (uint32_t i = hash_of(a) & c->mask; c->index[i].dest; i = (i + 1) & c->mask)
+        if (bw_addr_eq(&c->index[i].addr, a)) return c->index[i].dest - 1;
+    return UINT32_MAX;
+}
+
+static void index_add(struct check *c, const struct bw_addr *a, uint32_t dest)
+{
+    uint32_t i = hash_of(a) & c->mask;
+    while (c->index[i].dest) i = (i + 1) & c->mask;
+    c->index[i] = (struct slot){*a, dest + 1};
+}
+
+// ---- loops ----
+
+static bool answers(const struct check *c, uint32_t node, uint32_t dest)
+{
+    const struct world_node *n = &c->w->nodes[node];
+    return dest == node || (dest == c->n && n->snapshot && n->snapshot->sharing);
+}
+
+static const char *loop_text(const struct check *c, uint32_t from, uint32_t dest, char out[80])
+{
+    size_t used = 0;
+    for (uint32_t at = from, k = 0; k < 8 && used < 70; k++, at = check_next(c, at, dest)) {
+        used += (size_t)snprintf(out + used, 80 - used, "%sn%u", k ? " " : "", at + 1);
+        if (k && at == from) break;
+    }
+    return out;
+}
+
+// Follows the FIBs from a node whose next hop has changed: a new loop must go through it.
+static bool comes_back(struct check *c, uint32_t from, uint32_t dest)
+{
+    uint32_t at = from;
+    c->walks++;
+    for (uint32_t steps = 0; steps <= c->n; steps++) {
+        if (answers(c, at, dest)) return false;
+        uint16_t next = check_next(c, at, dest);
+        if (next >= HELD_HOP) return false;
+        at = next;
+        if (at == from) return true;
+    }
+    return true; // led into a loop
+}
+
+static bool any_loops(struct check *c)
+{
+    for (uint32_t i = 0; i < c->n; i++)
+        if (check_next(c, i, c->n) < HELD_HOP && comes_back(c, i, c->n)) return true;
+    return false;
+}
+
+static void look_for_loop(struct check *c, uint32_t node, uint32_t dest)
+{
+    char text[80];
+    if (dest == c->n) {
+        bool loops = any_loops(c);
+        if (!loops) c->any_loop_since = 0;
+        else if (!c->any_loop_since) c->any_loop_since = c->w->now;
+        return;
+    }
+    if (comes_back(c, node, dest)) check_fail(c, VIOLATION_LOOP, "packets to n%u go round: %s", dest + 1, loop_text(c, node, dest, text));
+}
+
+// ---- feasibility distances ----
+
+struct distance {
+    struct bw_addr addr;
+    uint8_t router_id[8];
+    bool found;
+    uint16_t seqno, metric;
+};
+
+static void on_source(void *ctx, const struct babel_source *s)
+{
+    struct distance *d = ctx;
+    if (d->found || s->prefix.len != 128 || !bw_addr_eq(&s->prefix.addr, &d->addr) || memcmp(s->router_id, d->router_id, 8)) return;
+    d->found = true;
+    d->seqno = s->seqno;
+    d->metric = s->metric;
+}
+
+// Is (seqno, metric) strictly better than (s2, m2)? Seqnos are compared modulo 2^16.
+static bool better(uint16_t seqno, uint16_t metric, uint16_t s2, uint16_t m2)
+{
+    return seqno == s2 ? metric < m2 : (int16_t)(uint16_t)(seqno - s2) > 0;
+}
+
+static void look_at_feasibility(struct check *c, uint32_t node, uint32_t dest)
+{
+    const struct babel *b = look_babel(&c->w->nodes[node]);
+    const struct bw_addr *a = dest == c->n ? &bw_addr_any_exit : &c->w->nodes[dest].id.addr;
+    struct bw_prefix p = bw_prefix_host(a);
+    struct babel_route r;
+    if (!b || !babel_lookup(b, &p, &r) || r.own || r.metric == BABEL_INFINITY) return;
+    struct distance own = {.addr = *a}, its = {.addr = *a};
+    memcpy(own.router_id, r.router_id, 8);
+    memcpy(its.router_id, r.router_id, 8);
+    babel_each_source(b, on_source, &own);
+    if (own.found && !better(r.seqno, r.refmetric, own.seqno, own.metric))
+        check_fail(c, VIOLATION_FEASIBILITY, "n%u selects an unfeasible route to n%u: seqno %u metric %u, distance %u %u", node + 1, dest + 1,
+                   r.seqno, r.refmetric, own.seqno, own.metric);
+    uint16_t next = check_next(c, node, dest);
+    const struct babel *nb = next < HELD_HOP ? look_babel(&c->w->nodes[next]) : NULL;
+    if (!nb || c->w->nodes[next].since + 20 * BW_S > c->w->now) return; // distances of an earlier life are gone
+    babel_each_source(nb, on_source, &its);
+    if (its.found && better(r.seqno, r.refmetric, its.seqno, its.metric))
+        check_fail(c, VIOLATION_FEASIBILITY, "n%u routes to n%u by n%u with seqno %u metric %u, which never announced better than %u %u", node + 1,
+                   dest + 1, next + 1, r.seqno, r.refmetric, its.seqno, its.metric);
+}
+
+// ---- a node's table has changed ----
+
+static void build_row(struct check *c, uint32_t node)
+{
+    const struct world_node *n = &c->w->nodes[node];
+    for (uint32_t i = 0; i <= c->n; i++) c->row[i] = NO_HOP;
+    for (uint32_t i = 0; n->snapshot && i < n->snapshot->mesh.count; i++) {
+        const struct fwd_route *r = &n->snapshot->mesh.routes[i];
+        uint32_t dest = check_dest(c, &r->prefix.addr);
+        if (dest == UINT32_MAX) continue;
+        c->row[dest] = HELD_HOP;
+        if (r->target != FWD_TO_LINK || r->link >= n->snapshot->link_count) continue;
+        int64_t wire = world_wire_of(c->w, node, &n->snapshot->links[r->link]);
+        c->row[dest] = wire < 0 ? NO_HOP : (uint16_t)world_other(&c->w->links[wire], node);
+    }
+}
+
+void check_routes(struct check *c, uint32_t node)
+{
+    build_row(c, node);
+    uint16_t *old = c->next + (size_t)node * (c->n + 1);
+    for (uint32_t d = 0; d <= c->n && !c->first; d++) {
+        bool changed = old[d] != c->row[d];
+        old[d] = c->row[d];
+        if (!changed) continue;
+        c->changes++;
+        if (c->row[d] >= HELD_HOP && d != c->n) continue;
+        look_for_loop(c, node, d);
+        if (c->deep && c->row[d] < HELD_HOP) look_at_feasibility(c, node, d);
+    }
+}
+
+// ---- from time to time ----
+
+static bw_time state_life(const struct check *c) // what a table entry is worth: 3.5 update intervals and twice the slow walk
+{
+    bw_time interval = (bw_time)c->n * BW_S / 4;
+    interval = interval < 16 * BW_S ? 16 * BW_S : interval > 300 * BW_S ? 300 * BW_S : interval;
+    bw_time life = 4 * interval + 10 * BW_S;
+    return (life < 180 * BW_S ? 180 * BW_S : life) + 90 * BW_S;
+}
+
+static void dead_wires(struct check *c)
+{
+    struct world *w = c->w;
+    for (uint32_t i = 0; i < w->link_count; i++) {
+        const struct world_link *l = &w->links[i];
+        if (l->alive_since != BW_NEVER) c->cut_since[i] = 0;
+        else if (!c->cut_since[i]) c->cut_since[i] = w->now;
+        if (!c->cut_since[i] || w->now - c->cut_since[i] < DEAD_WIRE) continue;
+        for (unsigned k = 0; k < 2; k++) {
+            const struct world_node *n = &w->nodes[k ? l->b : l->a];
+            for (uint32_t r = 0; n->snapshot && r < n->snapshot->mesh.count; r++) {
+                const struct fwd_route *route = &n->snapshot->mesh.routes[r];
+                if (route->target != FWD_TO_LINK || route->link >= n->snapshot->link_count) continue;
+                if (world_wire_of(w, n->index, &n->snapshot->links[route->link]) != (int64_t)i) continue;
+                check_fail(c, VIOLATION_DEAD, "n%u still routes to n%u over the wire to n%u, dead for %llu s", n->index + 1,
+                           check_dest(c, &route->prefix.addr) + 1, world_other(l, n->index) + 1, (unsigned long long)((w->now - c->cut_since[i]) / BW_S));
+                return;
+            }
+        }
+    }
+}
+
+struct leftover {
+    struct check *c;
+    uint32_t node;
+    bw_time before; // what died earlier should be forgotten
+};
+
+static void on_leftover_source(void *ctx, const struct babel_source *s)
+{
+    struct leftover *l = ctx;
+    uint32_t d = check_dest(l->c, &s->prefix.addr);
+    if (d >= l->c->n || l->c->w->nodes[d].node || l->c->w->nodes[d].since > l->before) return;
+    check_fail(l->c, VIOLATION_LEFTOVER, "n%u keeps a feasibility distance of n%u, dead since %.0f s", l->node + 1, d + 1,
+               (double)l->c->w->nodes[d].since / 1e6);
+}
+
+static void on_leftover_route(void *ctx, const struct babel_route *r)
+{
+    struct leftover *l = ctx;
+    uint32_t d = check_dest(l->c, &r->prefix.addr);
+    if (d >= l->c->n || l->c->w->nodes[d].node || l->c->w->nodes[d].since > l->before) return;
+    check_fail(l->c, VIOLATION_LEFTOVER, "n%u keeps a route to n%u, dead since %.0f s", l->node + 1, d + 1, (double)l->c->w->nodes[d].since / 1e6);
+}
+
+static void leftover_links(struct leftover *l)
+{
+    const struct world *w = l->c->w;
+    struct world_node *n = &w->nodes[l->node];
+    for (int slot = -1; (slot = linkset_next(node_links(n->node), slot)) >= 0;) {
+        struct link_info i;
+        if (linkset_info(node_links(n->node), (uint16_t)slot, &i) || i.listed) continue;
+        uint32_t d = check_dest(l->c, &i.addr);
+        if (d < l->c->n && !w->nodes[d].node && w->nodes[d].since < l->before)
+            check_fail(l->c, VIOLATION_LEFTOVER, "n%u keeps a link to n%u, dead since %.0f s", l->node + 1, d + 1, (double)w->nodes[d].since / 1e6);
+    }
+}
+
+static void leftovers(struct check *c)
+{
+    struct world *w = c->w;
+    bw_time life = state_life(c);
+    bool any = false;
+    if (w->now < life) return;
+    for (uint32_t i = 0; i < c->n; i++) any |= !w->nodes[i].node && w->nodes[i].life && w->nodes[i].since < w->now - life;
+    for (uint32_t i = 0; any && i < c->n; i++) {
+        struct leftover l = {c, i, w->now - life};
+        if (!w->nodes[i].node || w->nodes[i].memory.failures) continue;
+        babel_each_source(look_babel(&w->nodes[i]), on_leftover_source, &l);
+        babel_each_route(look_babel(&w->nodes[i]), on_leftover_route, &l);
+        leftover_links(&l);
+    }
+}
+
+static void budget(struct check *c)
+{
+    struct world *w = c->w;
+    if (w->now < c->window_at + BUDGET_WINDOW) return;
+    for (uint32_t i = 0; i < w->link_count; i++) {
+        const struct world_link *l = &w->links[i];
+        uint64_t bytes = l->bytes[0] + l->bytes[1] - c->window[i];
+        c->window[i] += bytes;
+        if (bytes > c->most_bytes) c->most_bytes = bytes;
+        if (bytes > BUDGET_WIRE + (uint64_t)BUDGET_DEST * c->n)
+            check_fail(c, VIOLATION_BUDGET, "%llu bytes in 10 s between n%u and n%u", (unsigned long long)bytes, l->a + 1, l->b + 1);
+    }
+    c->window_at = w->now;
+}
+
+static void memory(struct check *c)
+{
+    struct world *w = c->w;
+    for (uint32_t i = 0; i < c->n; i++) {
+        const struct world_node *n = &w->nodes[i];
+        size_t used = n->memory.mem.used;
+        uint64_t cap = MEMORY_NODE + (uint64_t)n->link_count * MEMORY_WIRE + (uint64_t)c->n * (MEMORY_DEST + MEMORY_DEST_WIRE * n->link_count);
+        if (used > c->most_memory) c->most_memory = used;
+        if (used > cap) check_fail(c, VIOLATION_MEMORY, "n%u holds %zu bytes, more than %llu", i + 1, used, (unsigned long long)cap);
+    }
+    if (w->leaked) check_fail(c, VIOLATION_MEMORY, "a node that was freed had not given back %llu bytes", (unsigned long long)w->leaked);
+}
+
+void check_second(struct check *c)
+{
+    dead_wires(c);
+    leftovers(c);
+    budget(c);
+    memory(c);
+    if (c->any_loop_since && c->w->now - c->any_loop_since > ANY_LOOP)
+        check_fail(c, VIOLATION_LOOP, "packets to fc00::e have gone round for %.0f s", (double)(c->w->now - c->any_loop_since) / 1e6);
+}
+
+// ---- making one ----
+
+struct check *check_new(struct world *w, bool deep)
+{
+    struct check *c = calloc(1, sizeof *c);
+    if (!c) return NULL;
+    size_t cells = (size_t)w->node_count * (w->node_count + 1);
+    uint32_t slots = 16;
+    while (slots < 4 * (w->node_count + 1)) slots *= 2;
+    *c = (struct check){.w = w, .n = w->node_count, .deep = deep, .mask = slots - 1, .window_at = w->now};
+    c->next = malloc(cells * sizeof *c->next + 2);
+    c->row = malloc((w->node_count + 1) * sizeof *c->row);
+    c->index = calloc(slots, sizeof *c->index);
+    c->cut_since = calloc(w->link_count + 1, sizeof *c->cut_since);
+    c->window = calloc(w->link_count + 1, sizeof *c->window);
+    if (!c->next || !c->row || !c->index || !c->cut_since || !c->window) {
+        check_free(c);
+        return NULL;
+    }
+    for (size_t i = 0; i < cells; i++) c->next[i] = NO_HOP;
+    for (uint32_t i = 0; i < c->n; i++) index_add(c, &w->nodes[i].id.addr, i);
+    index_add(c, &bw_addr_any_exit, c->n);
+    return c;
+}
+
+void check_free(struct check *c)
+{
+    if (!c) return;
+    free(c->next);
+    free(c->row);
+    free(c->index);
+    free(c->cut_since);
+    free(c->window);
+    free(c);
+}
