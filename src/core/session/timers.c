@@ -11,13 +11,20 @@ static bool passed(bw_time since, bw_time time, bw_time now)
     return since && now >= since + time;
 }
 
+static bool worn(const struct sa *a, bw_time now)
+{
+    return (a->initiator && passed(a->born, SA_REKEY_AFTER_TIME, now)) || at(&a->tx_seq) >= SA_REKEY_AFTER_PACKETS;
+}
+
 // What the packet path has noticed since the last look.
 static void look(struct sessions *ss, struct session *s, bw_time now)
 {
     struct session_shared *h = s->shared;
     const struct sa *a = session_tx(s, now);
+    // Packets under way set it again while the handshake runs: whether it still is so, the present keys say.
     bool want = atomic_exchange_explicit(&h->want_handshake, false, memory_order_relaxed);
     if (!a) return; // whoever has something to send comes to sessions_send
+    want = want && worn(a, now);
     if (passed(at(&h->first_tx_unanswered), SESSION_NO_ANSWER, now)) {
         want = true;
         atomic_store_explicit(&h->first_tx_unanswered, now, memory_order_relaxed); // the next one in another 15 s
