@@ -1,5 +1,5 @@
-// A bounded ring of punts from one packet worker to the control thread: single producer, single consumer, no lock. The bytes
-// are copied in; a punt that does not fit is refused.
+// A bounded ring of punts from one packet worker to the control thread: single producer, single consumer, no lock. The
+// bytes are copied in; a punt that does not fit is refused.
 #ifndef DAEMON_RING_H
 #define DAEMON_RING_H
 

@@ -13,12 +13,13 @@
 #include "daemon/ring.h"
 #include "os/clock.h"
 
-#define ASLEEP 0       // a worker's epoch while it waits and holds no snapshot
-#define TUN_BUDGET 32  // frames read in one turn, so that the network gets its turn too
+#define ASLEEP 0      // a worker's epoch while it waits and holds no snapshot
+#define TUN_BUDGET 32 // frames read in one turn, so that the network gets its turn too
 #define PUNTS_AT_ONCE 1024
 #define WAITING_MAX 64 // old snapshots that may wait; more than control can make while a worker handles one batch
 
-_Static_assert(sizeof(struct fwd_piece) == sizeof(struct iovec) && offsetof(struct fwd_piece, len) == offsetof(struct iovec, iov_len),
+_Static_assert(sizeof(struct fwd_piece) == sizeof(struct iovec) &&
+                   offsetof(struct fwd_piece, len) == offsetof(struct iovec, iov_len),
                "pieces are handed to writev as they are");
 
 struct counters { // each written by one thread
@@ -94,8 +95,8 @@ static void sink_punt(void *ctx, const struct fwd_punt *p)
 
 // ---- a worker's turn ----
 
-// What the worker may read until it lets go; see worker_pool_reap for the other side. Sequentially consistent: the epoch is
-// seen by control before the pointer is read here.
+// What the worker may read until it lets go; see worker_pool_reap for the other side. Sequentially consistent: the
+// epoch is seen by control before the pointer is read here.
 static const struct fwd_snapshot *hold(struct worker *w)
 {
     atomic_store(&w->epoch, atomic_load(&w->out.pool->epoch));
@@ -111,7 +112,8 @@ static void receive(struct worker *w, const struct fwd_snapshot *s, int fd)
 {
     struct os_udp_train got[OS_UDP_BATCH];
     struct fwd_train in[OS_UDP_BATCH];
-    for (unsigned i = 0; i < OS_UDP_BATCH; i++) got[i] = (struct os_udp_train){.data = w->memory + (size_t)i * OS_UDP_ROOM, .room = OS_UDP_ROOM};
+    for (unsigned i = 0; i < OS_UDP_BATCH; i++)
+        got[i] = (struct os_udp_train){.data = w->memory + (size_t)i * OS_UDP_ROOM, .room = OS_UDP_ROOM};
     int n = os_udp_receive(fd, got, OS_UDP_BATCH);
     for (int i = 0; i < n; i++)
         in[i] = (struct fwd_train){got[i].data, got[i].len, got[i].seg, got[i].ifindex, got[i].remote};
@@ -153,7 +155,8 @@ static void *worker_main(void *arg)
         for (int i = 0; i < n; i++) {
             if (e[i].data.fd == w->out.tun) {
                 // An interface that somebody deleted is "readable" for ever: let it rest, control will hear of it.
-                if (!read_tun(w, s) && (e[i].events & (EPOLLERR | EPOLLHUP))) epoll_ctl(w->epoll, EPOLL_CTL_DEL, w->out.tun, NULL);
+                if (!read_tun(w, s) && (e[i].events & (EPOLLERR | EPOLLHUP)))
+                    epoll_ctl(w->epoll, EPOLL_CTL_DEL, w->out.tun, NULL);
             } else if (e[i].data.fd != p->wake) {
                 receive(w, s, e[i].data.fd);
             }
@@ -199,7 +202,8 @@ static bool worker_prepare(struct worker_pool *p, struct worker *w, const struct
     struct fwd_sink sink = {&w->out, sink_wire, sink_tun, sink_punt};
     w->fwd = fwd_init(w->memory + buffers, i + 1, &sink);
     fwd_set_uso(w->fwd, c->tun->uso);
-    return watch(w->epoll, w->out.tun) && watch(w->epoll, w->out.udp->fd4) && watch(w->epoll, w->out.udp->fd6) && watch(w->epoll, p->wake);
+    return watch(w->epoll, w->out.tun) && watch(w->epoll, w->out.udp->fd4) && watch(w->epoll, w->out.udp->fd6) &&
+           watch(w->epoll, p->wake);
 }
 
 static bool prepare(struct worker_pool *p, const struct worker_config *c)
@@ -210,7 +214,8 @@ static bool prepare(struct worker_pool *p, const struct worker_config *c)
     p->worker = aligned_alloc(64, c->threads * sizeof *p->worker);
     if (p->wake < 0 || p->punt_fd < 0 || !p->control_memory || !p->worker) return false;
     for (unsigned i = 0; i < c->threads; i++) memset(&p->worker[i], 0, offsetof(struct worker, ring));
-    for (unsigned i = 0; i < c->threads; i++) p->worker[i].epoll = -1, p->worker[i].memory = MAP_FAILED, p->worker[i].started = false;
+    for (unsigned i = 0; i < c->threads; i++)
+        p->worker[i].epoll = -1, p->worker[i].memory = MAP_FAILED, p->worker[i].started = false;
     p->threads = c->threads;
     p->control_out = (struct output){.pool = p, .udp = &c->udp[0], .tun = c->tun->fd[0]};
     struct fwd_sink sink = {&p->control_out, sink_wire, sink_tun, sink_punt};
@@ -249,7 +254,8 @@ struct worker_pool *worker_pool_start(const struct worker_config *c, char err[OS
         p->wake = p->punt_fd = -1;
         if (prepare(p, c) && start_threads(p)) return p;
     }
-    snprintf(err, OS_ERROR_TEXT, "packet workers can't be started: %s (memory, threads or open files are used up)", strerror(errno));
+    snprintf(err, OS_ERROR_TEXT, "packet workers can't be started: %s (memory, threads or open files are used up)",
+             strerror(errno));
     worker_pool_stop(p);
     return NULL;
 }
@@ -339,15 +345,18 @@ int worker_pool_to_link(struct worker_pool *p, uint16_t slot, const uint8_t *pac
     return s ? fwd_to_link(p->control, s, slot, packet, n, now) : BW_ERR_AGAIN;
 }
 
-int worker_pool_to_tunnel(struct worker_pool *p, const struct bw_addr *peer, const uint8_t *packet, size_t n, bw_time now)
+int worker_pool_to_tunnel(struct worker_pool *p, const struct bw_addr *peer, const uint8_t *packet, size_t n,
+                          bw_time now)
 {
     const struct fwd_snapshot *s = worker_pool_snapshot(p);
     return s ? fwd_to_tunnel(p->control, s, peer, packet, n, now) : BW_ERR_AGAIN;
 }
 
-void worker_pool_send(struct worker_pool *p, const struct bw_endpoint *remote, uint32_t ifindex, const uint8_t *data, size_t n)
+void worker_pool_send(struct worker_pool *p, const struct bw_endpoint *remote, uint32_t ifindex, const uint8_t *data,
+                      size_t n)
 {
-    if (n && n <= UINT16_MAX) sink_wire(&p->control_out, &(struct fwd_train){(uint8_t *)data, (uint32_t)n, (uint16_t)n, ifindex, *remote});
+    if (n && n <= UINT16_MAX)
+        sink_wire(&p->control_out, &(struct fwd_train){(uint8_t *)data, (uint32_t)n, (uint16_t)n, ifindex, *remote});
 }
 
 // ---- counters ----
@@ -362,8 +371,10 @@ uint64_t worker_pool_drops(const struct worker_pool *p, enum fwd_drop d)
 void worker_pool_counters(const struct worker_pool *p, view_counter_fn *fn, void *ctx)
 {
     for (unsigned d = 0; d < FWD_DROP_COUNT; d++)
-        fn(ctx, &(struct view_counter){"byway_packets_dropped_total", "reason", fwd_drop_name(d), worker_pool_drops(p, d)});
-    uint64_t punts = 0, udp = atomic_load(&p->control_out.count.udp_lost), tun = atomic_load(&p->control_out.count.tun_lost);
+        fn(ctx,
+           &(struct view_counter){"byway_packets_dropped_total", "reason", fwd_drop_name(d), worker_pool_drops(p, d)});
+    uint64_t punts = 0, udp = atomic_load(&p->control_out.count.udp_lost),
+             tun = atomic_load(&p->control_out.count.tun_lost);
     for (unsigned i = 0; i < p->threads; i++) {
         const struct counters *c = &p->worker[i].out.count;
         punts += atomic_load_explicit(&c->punts_lost, memory_order_relaxed);

@@ -24,7 +24,8 @@ static int fail(char *err, int code, const char *what, const char *hint)
 static int device_error(char *err)
 {
     if (errno == ENOENT || errno == ENODEV || errno == ENXIO)
-        return fail(err, BW_ERR_NOTFOUND, "no TUN device", "/dev/net/tun is missing: modprobe tun, or give it to the container");
+        return fail(err, BW_ERR_NOTFOUND, "no TUN device",
+                    "/dev/net/tun is missing: modprobe tun, or give it to the container");
     if (errno == EACCES || errno == EPERM)
         return fail(err, BW_ERR_DENIED, "/dev/net/tun can't be opened", "run as root or with CAP_NET_ADMIN");
     return fail(err, BW_ERR_SYS, "/dev/net/tun can't be opened", "too many open files?");
@@ -37,7 +38,9 @@ static int create_error(char *err, const char *name)
     if (errno == EBUSY || errno == EEXIST)
         return fail(err, BW_ERR_EXISTS, what, "the name is taken, by another node? set [tun] interface");
     if (errno == EPERM || errno == EACCES) return fail(err, BW_ERR_DENIED, what, "run as root or with CAP_NET_ADMIN");
-    if (errno == EINVAL) return fail(err, BW_ERR_EXISTS, what, "the name is taken by an interface of another kind, or can't be a name; set [tun] interface");
+    if (errno == EINVAL)
+        return fail(err, BW_ERR_EXISTS, what,
+                    "the name is taken by an interface of another kind, or can't be a name; set [tun] interface");
     return fail(err, BW_ERR_SYS, what, "set another [tun] interface");
 }
 
@@ -59,7 +62,8 @@ static int open_queue(struct os_tun *t, short flags, int *out, char *err)
     if (ioctl(*out, TUNSETIFF, &r)) return create_error(err, t->name);
     int header = 10, little = 1;
     if (ioctl(*out, TUNSETVNETHDRSZ, &header) || ioctl(*out, TUNSETVNETLE, &little))
-        return fail(err, BW_ERR_UNSUPPORTED, "the TUN device has no virtio header", "the kernel is too old: Linux 4.8 or later is needed");
+        return fail(err, BW_ERR_UNSUPPORTED, "the TUN device has no virtio header",
+                    "the kernel is too old: Linux 4.8 or later is needed");
     return 0;
 }
 

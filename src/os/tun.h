@@ -1,5 +1,6 @@
-// The TUN device: this machine's way into the mesh. Opened with one queue per worker and virtio_net_hdr (10 bytes, little
-// endian) before every packet, so that one read or write moves up to 64 KiB. The device lives as long as its queues.
+// The TUN device: this machine's way into the mesh. Opened with one queue per worker and virtio_net_hdr (10 bytes,
+// little endian) before every packet, so that one read or write moves up to 64 KiB. The device lives as long as its
+// queues.
 #ifndef OS_TUN_H
 #define OS_TUN_H
 
@@ -22,9 +23,9 @@ struct os_tun {
     bool tso, uso;             // what the kernel hands us unsegmented, and takes from us
 };
 
-// Creates interface `name` (down, without addresses). On failure nothing is left behind and `err` says what is wrong and
-// what to do: BW_ERR_NOTFOUND no /dev/net/tun, BW_ERR_DENIED not permitted, BW_ERR_EXISTS name taken, BW_ERR_RANGE bad
-// name, BW_ERR_SYS otherwise.
+// Creates interface `name` (down, without addresses). On failure nothing is left behind and `err` says what is wrong
+// and what to do: BW_ERR_NOTFOUND no /dev/net/tun, BW_ERR_DENIED not permitted, BW_ERR_EXISTS name taken, BW_ERR_RANGE
+// bad name, BW_ERR_SYS otherwise.
 int os_tun_open(struct os_tun *t, const char *name, unsigned queues, char err[OS_ERROR_TEXT]) BW_NODISCARD;
 void os_tun_close(struct os_tun *t);
 

@@ -50,8 +50,10 @@ static int bind_error(char *err, uint16_t port)
 {
     char what[80];
     snprintf(what, sizeof what, "UDP port %u can't be had", port);
-    if (errno == EADDRINUSE) return fail(err, BW_ERR_EXISTS, what, "another program uses it: stop that one, or set [listen] port");
-    if (errno == EACCES || errno == EPERM) return fail(err, BW_ERR_DENIED, what, "ports below 1024 need root or CAP_NET_BIND_SERVICE");
+    if (errno == EADDRINUSE)
+        return fail(err, BW_ERR_EXISTS, what, "another program uses it: stop that one, or set [listen] port");
+    if (errno == EACCES || errno == EPERM)
+        return fail(err, BW_ERR_DENIED, what, "ports below 1024 need root or CAP_NET_BIND_SERVICE");
     return fail(err, BW_ERR_SYS, what, "set another [listen] port");
 }
 
@@ -88,7 +90,8 @@ static void options_v6(int fd)
 static int set_mark(int fd, uint32_t mark, char *err)
 {
     if (!mark || !setsockopt(fd, SOL_SOCKET, SO_MARK, &mark, sizeof mark)) return 0;
-    return fail(err, errno == EPERM ? BW_ERR_DENIED : BW_ERR_SYS, "the UDP socket can't be marked", "CAP_NET_ADMIN is needed: run as root");
+    return fail(err, errno == EPERM ? BW_ERR_DENIED : BW_ERR_SYS, "the UDP socket can't be marked",
+                "CAP_NET_ADMIN is needed: run as root");
 }
 
 // One family's socket in *out; -1 (and no error) if the machine lacks the family. *port: 0 becomes what was found.
@@ -200,8 +203,12 @@ int os_udp_receive(int fd, struct os_udp_train *t, unsigned n)
     if (n > OS_UDP_BATCH) n = OS_UDP_BATCH;
     for (unsigned i = 0; i < n; i++) {
         v[i] = (struct iovec){t[i].data, t[i].room};
-        m[i].msg_hdr = (struct msghdr){.msg_name = &from[i], .msg_namelen = sizeof from[i], .msg_iov = &v[i], .msg_iovlen = 1,
-                                       .msg_control = &control[i], .msg_controllen = sizeof control[i]};
+        m[i].msg_hdr = (struct msghdr){.msg_name = &from[i],
+                                       .msg_namelen = sizeof from[i],
+                                       .msg_iov = &v[i],
+                                       .msg_iovlen = 1,
+                                       .msg_control = &control[i],
+                                       .msg_controllen = sizeof control[i]};
     }
     int got;
     do got = recvmmsg(fd, m, n, MSG_DONTWAIT, NULL);
@@ -255,7 +262,8 @@ static void address(struct message *m, const struct bw_endpoint *remote, uint32_
     }
     m->to.v6 = (struct sockaddr_in6){.sin6_family = AF_INET6, .sin6_port = htons(remote->port)};
     memcpy(&m->to.v6.sin6_addr, &remote->addr, 16);
-    if (bw_addr_is_linklocal(&remote->addr) || remote->addr.b[0] == 0xff) m->to.v6.sin6_scope_id = remote->scope ? remote->scope : ifindex;
+    if (bw_addr_is_linklocal(&remote->addr) || remote->addr.b[0] == 0xff)
+        m->to.v6.sin6_scope_id = remote->scope ? remote->scope : ifindex;
     m->h.msg_namelen = sizeof m->to.v6;
     if (!ifindex) return;
     struct in6_pktinfo i = {.ipi6_ifindex = ifindex};
@@ -303,7 +311,8 @@ static bool refuses_gso(int e)
     return e == EIO || e == EINVAL || e == EMSGSIZE || e == ENOPROTOOPT || e == EOPNOTSUPP;
 }
 
-unsigned os_udp_send(struct os_udp *u, const struct bw_endpoint *remote, uint32_t ifindex, const uint8_t *data, uint32_t len, uint16_t seg)
+unsigned os_udp_send(struct os_udp *u, const struct bw_endpoint *remote, uint32_t ifindex, const uint8_t *data,
+                     uint32_t len, uint16_t seg)
 {
     int fd = bw_addr_is_v4(&remote->addr) ? u->fd4 : u->fd6;
     if (fd < 0 || !seg) return 0;

@@ -73,7 +73,8 @@ static struct keypair *key(uint8_t id, bool first, struct link_shared *s)
     return keypair_new(&mem, 1, first ? k1 : k2, first ? k2 : k1, true, id * 16u + first, id * 16u + !first, s, 1);
 }
 
-static void make(struct end *e, const char *self, struct keypair *k0, struct keypair *k1, const char *to1, bool keep, unsigned hosts)
+static void make(struct end *e, const char *self, struct keypair *k0, struct keypair *k1, const char *to1, bool keep,
+                 unsigned hosts)
 {
     struct fwd_sink sink = {e, keep ? on_wire : off_wire, on_tun, on_punt};
     e->fwd = fwd_init(aligned_alloc(64, (fwd_size() + 63) & ~63ul), 0, &sink);
@@ -90,8 +91,14 @@ static void make(struct end *e, const char *self, struct keypair *k0, struct key
     }
     must(!bw_prefix_parse(to1, &routes[hosts].prefix));
     routes[hosts].link = k1 ? 1 : 0;
-    struct fwd_config c = {.transit = true, .links = link, .link_count = k1 ? 2 : 1, .rx_keys = rx, .rx_links = slots,
-                           .rx_count = k1 ? 2 : 1, .mesh = routes, .mesh_count = hosts + 1};
+    struct fwd_config c = {.transit = true,
+                           .links = link,
+                           .link_count = k1 ? 2 : 1,
+                           .rx_keys = rx,
+                           .rx_links = slots,
+                           .rx_count = k1 ? 2 : 1,
+                           .mesh = routes,
+                           .mesh_count = hosts + 1};
     must(!bw_addr_parse(self, &c.self));
     e->s = fwd_snapshot_new(&mem, &c);
     must(e->s);
@@ -109,7 +116,11 @@ static size_t super(uint16_t gso, size_t payload)
     memset(t, 0, 20);
     t[12] = 0x50;
     t[13] = 0x10;
-    vnet_write(frame, &(struct vnet){.flags = VNET_NEEDS_CSUM, .gso_type = VNET_GSO_TCPV6, .gso_size = gso, .csum_start = 40, .csum_offset = 16});
+    vnet_write(frame, &(struct vnet){.flags = VNET_NEEDS_CSUM,
+                                     .gso_type = VNET_GSO_TCPV6,
+                                     .gso_size = gso,
+                                     .csum_start = 40,
+                                     .csum_offset = 16});
     return VNET_LEN + 60 + payload;
 }
 
@@ -132,7 +143,8 @@ static void measure(const char *name, unsigned (*step)(size_t), size_t size)
     }
     qsort(rate, ROUNDS, sizeof *rate, up);
     double m = rate[ROUNDS / 2];
-    printf("fwd %s-%zu %.0f kpackets/s %.2f Gbit/s %.0f ns/packet\n", name, size, m / 1e3, m * (double)size * 8 / 1e9, 1e9 / m);
+    printf("fwd %s-%zu %.0f kpackets/s %.2f Gbit/s %.0f ns/packet\n", name, size, m / 1e3, m * (double)size * 8 / 1e9,
+           1e9 / m);
     fflush(stdout);
 }
 
@@ -149,7 +161,8 @@ static unsigned tun_to_wire(size_t size)
 static unsigned carried(struct end *from, struct end *to)
 {
     unsigned n = 0;
-    for (unsigned i = 0; i < from->trains; i++) n += (from->train[i].len + from->train[i].seg - 1u) / from->train[i].seg;
+    for (unsigned i = 0; i < from->trains; i++)
+        n += (from->train[i].len + from->train[i].seg - 1u) / from->train[i].seg;
     fwd_from_wire(to->fwd, to->s, from->train, from->trains, 1);
     from->trains = 0;
     return n;

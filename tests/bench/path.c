@@ -1,7 +1,7 @@
 // The packet path without a daemon: packet workers with keys that are no secret, in a row of nodes, for profiling.
 //   path NUMBER COUNT LEFT RIGHT THREADS    node NUMBER of COUNT; underlay addresses of its neighbours ("-": none)
-// Node k has the mesh address fc0k::k; links 1-2, 2-3, ... Prints "ready" when the TUN byway0 is there, ends on SIGTERM,
-// and then prints what was dropped. tests/bench/path.sh builds it and runs it.
+// Node k has the mesh address fc0k::k; links 1-2, 2-3, ... Prints "ready" when the TUN byway0 is there, ends on
+// SIGTERM, and then prints what was dropped. tests/bench/path.sh builds it and runs it.
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,7 +31,8 @@ static void make_link(unsigned at, unsigned id, bool first, const char *remote, 
     l->used = true;
     l->remote.port = 4870;
     l->shared = s;
-    l->tx = keys[at] = keypair_new(&mem, threads + 1, first ? k1 : k2, first ? k2 : k1, true, id * 2 + first, id * 2 + !first, s, os_clock_now() + 3600 * BW_S);
+    l->tx = keys[at] = keypair_new(&mem, threads + 1, first ? k1 : k2, first ? k2 : k1, true, id * 2 + first,
+                                   id * 2 + !first, s, os_clock_now() + 3600 * BW_S);
 }
 
 static void show(void *ctx, const struct view_counter *c)
@@ -62,15 +63,19 @@ int main(int argc, char **argv)
     struct fwd_route routes[16] = {0};
     struct keypair *rx[2];
     uint16_t rx_links[2];
-    struct fwd_config c = {.transit = true, .links = links, .link_count = 2, .rx_keys = rx, .rx_links = rx_links, .mesh = routes};
+    struct fwd_config c = {
+        .transit = true, .links = links, .link_count = 2, .rx_keys = rx, .rx_links = rx_links, .mesh = routes};
     for (unsigned i = 0; i < 2; i++)
         if (links[i].used) rx[c.rx_count] = keys[i], rx_links[c.rx_count++] = slots[i];
     for (unsigned k = 1; k <= count && k < 16; k++) {
         struct bw_addr a = {{0xfc, (uint8_t)k, [15] = (uint8_t)k}};
         if (k == me) c.self = a;
-        else routes[c.mesh_count++] = (struct fwd_route){.prefix = bw_prefix_host(&a), .target = FWD_TO_LINK, .link = k > me};
+        else
+            routes[c.mesh_count++] =
+                (struct fwd_route){.prefix = bw_prefix_host(&a), .target = FWD_TO_LINK, .link = k > me};
     }
-    struct worker_pool *pool = worker_pool_start(&(struct worker_config){.threads = threads, .udp = udp, .tun = &tun}, err);
+    struct worker_pool *pool =
+        worker_pool_start(&(struct worker_config){.threads = threads, .udp = udp, .tun = &tun}, err);
     if (!pool) die(err);
     struct fwd_snapshot *s = fwd_snapshot_new(&mem, &c);
     if (!s) die("no memory");
@@ -81,7 +86,10 @@ int main(int argc, char **argv)
     sigwait(&end, &which);
     worker_pool_counters(pool, show, NULL);
     for (unsigned i = 0; i < 2; i++)
-        if (links[i].used) printf("link %u rx %llu tx %llu packets\n", i, (unsigned long long)atomic_load(&links[i].shared->rx_packets), (unsigned long long)atomic_load(&links[i].shared->tx_packets));
+        if (links[i].used)
+            printf("link %u rx %llu tx %llu packets\n", i,
+                   (unsigned long long)atomic_load(&links[i].shared->rx_packets),
+                   (unsigned long long)atomic_load(&links[i].shared->tx_packets));
     worker_pool_stop(pool);
     return 0;
 }

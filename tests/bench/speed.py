@@ -163,34 +163,47 @@ def memory(pid):
 
 
 def iperf(row, far, *args):
-    out = row.at(1, "iperf3", "-J", "-c", far, *args, check=False)
-    j = json.loads(out) if out.strip() else {"error": "no output"}
-    if "error" in j:
-        raise RuntimeError("iperf3: " + j["error"])
-    return j["end"]
+    end = time.monotonic() + 10
+    while True:     # its server refuses while it still tidies up after the last run
+        out = row.at(1, "iperf3", "-J", "-c", far, *args, check=False)
+        j = json.loads(out) if out.strip() else {"error": "no output"}
+        if "error" not in j:
+            return j["end"]
+        if "connect" not in j["error"] or time.monotonic() > end:
+            raise RuntimeError("iperf3: " + j["error"])
 
 
 def measure(system, count):
     with Row(count) as row:
-        begun = time.monotonic()
-        far = SYSTEMS[system](row)
-        until("the first ping", lambda: sp.run(row.command(1, "ping", "-c1", "-W0.2", far), stdout=sp.DEVNULL,
-                                               stderr=sp.DEVNULL).returncode == 0)
-        r = {"join": time.monotonic() - begun}
-        times = re.findall(r"time=([\d.]+)", row.at(1, "ping", "-n", "-i", "0.01", "-c", "200", far, check=False))
-        r["rtt"] = statistics.median(float(t) for t in times)
-        server = row.spawn(count, "iperf3", "-s", "--forceflush", "-B", far)
-        until("iperf3", lambda: "listening" in row.log(count).lower() or server.poll() is not None, 10)
-        iperf(row, far, "-C", "cubic", "-t", "1")
-        before = {p.pid: cpu(p.pid) for p in row.daemons}
-        got = iperf(row, far, "-C", "cubic", "-t", SECS)["sum_received"]
-        used = sum(cpu(p) - c for p, c in before.items())
-        r["tcp"] = got["bits_per_second"] / 1e9
-        r["cpu"] = used / (got["bytes"] / 1e9)
-        udp = iperf(row, far, "-u", "-l", "64", "-b", "0", "-t", "2")["sum"]
-        r["udp64"] = (udp["packets"] - udp["lost_packets"]) / udp["seconds"] / 1e3
-        r["memory"] = max(memory(p.pid) for p in row.daemons)
-        return r
+        try:
+            return figures(system, row)
+        except BaseException:
+            for i in range(1, count + 1):
+                print("# %s, node %d, said last:\n%s" % (system, i, row.log(i)), file=sys.stderr)
+            print("# daemons' exit codes (None: running): %s" % [p.poll() for p in row.daemons], file=sys.stderr)
+            raise
+
+
+def figures(system, row):
+    begun = time.monotonic()
+    far = SYSTEMS[system](row)
+    until("the first ping", lambda: sp.run(row.command(1, "ping", "-c1", "-W0.2", far), stdout=sp.DEVNULL,
+                                           stderr=sp.DEVNULL).returncode == 0)
+    r = {"join": time.monotonic() - begun}
+    times = re.findall(r"time=([\d.]+)", row.at(1, "ping", "-n", "-i", "0.01", "-c", "200", far, check=False))
+    r["rtt"] = statistics.median(float(t) for t in times)
+    server = row.spawn(row.count, "iperf3", "-s", "--forceflush", "-B", far)
+    until("iperf3", lambda: "listening" in row.log(row.count).lower() or server.poll() is not None, 10)
+    iperf(row, far, "-C", "cubic", "-t", "1")
+    before = {p.pid: cpu(p.pid) for p in row.daemons}
+    got = iperf(row, far, "-C", "cubic", "-t", SECS)["sum_received"]
+    used = sum(cpu(p) - c for p, c in before.items())
+    r["tcp"] = got["bits_per_second"] / 1e9
+    r["cpu"] = used / (got["bytes"] / 1e9)
+    udp = iperf(row, far, "-u", "-l", "64", "-b", "0", "-t", "2")["sum"]
+    r["udp64"] = (udp["packets"] - udp["lost_packets"]) / udp["seconds"] / 1e3
+    r["memory"] = max(memory(p.pid) for p in row.daemons)
+    return r
 
 
 def compare(topology):

@@ -1,5 +1,6 @@
-// Inner packets of a neighbour who has keys and no manners: two bytes before each packet, its length and which link it comes
-// over (highest bit) and whether the message is padded (next bit). They are sealed as the neighbour would, in one train per run of one link.
+// Inner packets of a neighbour who has keys and no manners: two bytes before each packet, its length and which link it
+// comes over (highest bit) and whether the message is padded (next bit). They are sealed as the neighbour would, in one
+// train per run of one link.
 #include "fuzz/fwd_node.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -22,7 +23,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         uint8_t *exact = malloc((size_t)sealed);
         memcpy(exact, m, (size_t)sealed);
         free(m);
-        t[count++] = (struct fwd_train){.data = exact, .len = (uint32_t)sealed, .seg = (uint16_t)(sealed < 65535 ? sealed : 65535), .remote = n->remote[link]};
+        t[count++] = (struct fwd_train){.data = exact,
+                                        .len = (uint32_t)sealed,
+                                        .seg = (uint16_t)(sealed < 65535 ? sealed : 65535),
+                                        .remote = n->remote[link]};
     }
     fwd_from_wire(n->fwd, n->s, t, count, now);
     for (unsigned i = 0; i < count; i++) free(t[i].data);

@@ -8,7 +8,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size < 2 || size > 65537) return 0;
     uint8_t *exact = malloc(size - 2 ? size - 2 : 1);
     memcpy(exact, data + 2, size - 2);
-    struct fwd_train t = {.data = exact, .len = (uint32_t)size - 2, .seg = (uint16_t)(data[0] | data[1] << 8), .remote = n->remote[0]};
+    struct fwd_train t = {
+        .data = exact, .len = (uint32_t)size - 2, .seg = (uint16_t)(data[0] | data[1] << 8), .remote = n->remote[0]};
     fwd_from_wire(n->fwd, n->s, &t, 1, NOW);
     free(exact);
     return 0;

@@ -68,7 +68,8 @@ static inline struct bw_addr fuzz_addr(const char *s)
     return a;
 }
 
-// fc09::9 between fc01::1 (link 0) and fc02::2 (link 1); an exit for the client fc01::1, and a client of the exit fc02::2.
+// fc09::9 between fc01::1 (link 0) and fc02::2 (link 1); an exit for the client fc01::1, and a client of the exit
+// fc02::2.
 static inline struct fuzz_node *fuzz_node(void)
 {
     static struct fuzz_node n;
@@ -104,13 +105,29 @@ static inline struct fuzz_node *fuzz_node(void)
     };
     struct fwd_tunnel tunnels[] = {
         {.peer = fuzz_addr("fc01::1"), .inner4 = fuzz_addr("100.64.0.7"), .inner6 = fuzz_addr("2001:db8:e::7")},
-        {.peer = fuzz_addr("fc02::2"), .is_exit = true, .inner4 = fuzz_addr("100.64.9.9"), .inner6 = fuzz_addr("2001:db8:f::9")},
+        {.peer = fuzz_addr("fc02::2"),
+         .is_exit = true,
+         .inner4 = fuzz_addr("100.64.9.9"),
+         .inner6 = fuzz_addr("2001:db8:f::9")},
     };
     struct fwd_config c = {
-        .self = fuzz_addr("fc09::9"), .linklocal = fuzz_addr("fe80::9"), .gateway4 = fuzz_addr("100.64.0.1"), .gateway6 = fuzz_addr("2001:db8:e::1"),
-        .sharing = true, .transit = true, .links = link, .link_count = 2, .rx_keys = n.here, .rx_links = slots, .rx_count = 2,
-        .mesh = mesh, .mesh_count = sizeof mesh / sizeof *mesh, .tun = tun, .tun_count = sizeof tun / sizeof *tun,
-        .tunnels = tunnels, .tunnel_count = 2,
+        .self = fuzz_addr("fc09::9"),
+        .linklocal = fuzz_addr("fe80::9"),
+        .gateway4 = fuzz_addr("100.64.0.1"),
+        .gateway6 = fuzz_addr("2001:db8:e::1"),
+        .sharing = true,
+        .transit = true,
+        .links = link,
+        .link_count = 2,
+        .rx_keys = n.here,
+        .rx_links = slots,
+        .rx_count = 2,
+        .mesh = mesh,
+        .mesh_count = sizeof mesh / sizeof *mesh,
+        .tun = tun,
+        .tun_count = sizeof tun / sizeof *tun,
+        .tunnels = tunnels,
+        .tunnel_count = 2,
     };
     n.s = fwd_snapshot_new(&n.mem, &c);
     fuzz_must(n.s);

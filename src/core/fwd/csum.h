@@ -47,9 +47,11 @@ static inline void csum_store_partial(uint8_t *p, uint64_t sum)
     memcpy(p, &v, 2);
 }
 
-// Sum of the pseudo-header (RFC 9293 section 3.1, RFC 8200 section 8.1): addresses as in the IP header, `alen` bytes each.
+// Sum of the pseudo-header (RFC 9293 section 3.1, RFC 8200 section 8.1): addresses as in the IP header, `alen` bytes
+// each.
 uint64_t csum_pseudo(const uint8_t *src, const uint8_t *dst, size_t alen, uint8_t proto, uint32_t len);
-// A 16-bit word of a packet changed from old to new, both as they stand there: the finished checksum at p follows (RFC 1624).
+// A 16-bit word of a packet changed from old to new, both as they stand there: the finished checksum at p follows (RFC
+// 1624).
 void csum_update(uint8_t *p, const uint8_t old[2], const uint8_t new[2]);
 
 #endif

@@ -1,5 +1,6 @@
-// Longest-prefix match: one keyed hash table for all prefixes, and the list of lengths that occur, longest first. A lookup
-// probes once per length, so tens of thousands of /128s cost no more than one. Built once in O(n), then immutable.
+// Longest-prefix match: one keyed hash table for all prefixes, and the list of lengths that occur, longest first. A
+// lookup probes once per length, so tens of thousands of /128s cost no more than one. Built once in O(n), then
+// immutable.
 #ifndef CORE_FWD_FIB_H
 #define CORE_FWD_FIB_H
 
@@ -15,7 +16,8 @@ struct fib {
 };
 
 // Prefix bits past the length are ignored. Of equal prefixes the later counts. BW_ERR_NOMEM: nothing is held.
-int fib_build(struct fib *f, struct bw_mem *mem, const uint8_t key[16], const struct fwd_route *routes, unsigned n) BW_NODISCARD;
+int fib_build(struct fib *f, struct bw_mem *mem, const uint8_t key[16], const struct fwd_route *routes,
+              unsigned n) BW_NODISCARD;
 void fib_free(struct fib *f, struct bw_mem *mem);
 const struct fwd_route *fib_lookup(const struct fib *f, const struct bw_addr *dst); // NULL: none
 

@@ -1,12 +1,24 @@
 #include "core/fwd/path.h"
 
 static const char *const drop_names[FWD_DROP_COUNT] = {
-    [FWD_DROP_SHORT] = "short", [FWD_DROP_TYPE] = "type", [FWD_DROP_INDEX] = "index", [FWD_DROP_AUTH] = "auth",
-    [FWD_DROP_REPLAY] = "replay", [FWD_DROP_OLD_KEYS] = "old_keys", [FWD_DROP_NO_KEYS] = "no_keys",
-    [FWD_DROP_MALFORMED] = "malformed", [FWD_DROP_MARTIAN] = "martian", [FWD_DROP_NO_ROUTE] = "no_route",
-    [FWD_DROP_HOP_LIMIT] = "hop_limit", [FWD_DROP_TOO_BIG] = "too_big", [FWD_DROP_NO_TRANSIT] = "no_transit",
-    [FWD_DROP_TUNNEL_PEER] = "tunnel_peer", [FWD_DROP_TUNNEL_SOURCE] = "tunnel_source",
-    [FWD_DROP_LINKLOCAL] = "linklocal", [FWD_DROP_LOOP] = "loop", [FWD_DROP_CONGESTED] = "congested",
+    [FWD_DROP_SHORT] = "short",
+    [FWD_DROP_TYPE] = "type",
+    [FWD_DROP_INDEX] = "index",
+    [FWD_DROP_AUTH] = "auth",
+    [FWD_DROP_REPLAY] = "replay",
+    [FWD_DROP_OLD_KEYS] = "old_keys",
+    [FWD_DROP_NO_KEYS] = "no_keys",
+    [FWD_DROP_MALFORMED] = "malformed",
+    [FWD_DROP_MARTIAN] = "martian",
+    [FWD_DROP_NO_ROUTE] = "no_route",
+    [FWD_DROP_HOP_LIMIT] = "hop_limit",
+    [FWD_DROP_TOO_BIG] = "too_big",
+    [FWD_DROP_NO_TRANSIT] = "no_transit",
+    [FWD_DROP_TUNNEL_PEER] = "tunnel_peer",
+    [FWD_DROP_TUNNEL_SOURCE] = "tunnel_source",
+    [FWD_DROP_LINKLOCAL] = "linklocal",
+    [FWD_DROP_LOOP] = "loop",
+    [FWD_DROP_CONGESTED] = "congested",
     [FWD_DROP_RATE] = "rate",
 };
 
@@ -41,7 +53,8 @@ uint64_t fwd_drops(const struct fwd *f, enum fwd_drop d)
     return atomic_load_explicit(&f->drops[d], memory_order_relaxed);
 }
 
-const struct fwd_route *fwd_route_to(struct fwd *f, const struct fwd_snapshot *s, const struct bw_addr *dst, bool from_tun)
+const struct fwd_route *fwd_route_to(struct fwd *f, const struct fwd_snapshot *s, const struct bw_addr *dst,
+                                     bool from_tun)
 {
     if (f->cache.valid && f->cache.from_tun == from_tun && bw_addr_eq(&f->cache.dst, dst)) return f->cache.route;
     f->cache.route = fwd_lookup(s, dst, from_tun);
@@ -68,7 +81,8 @@ bool fwd_may_pass(struct fwd *f, const struct fwd_tunnel *t, bool to_peer, uint3
     return false;
 }
 
-static int send_own(struct fwd *f, const struct fwd_snapshot *s, const struct path *p, const uint8_t *packet, size_t n, bw_time now)
+static int send_own(struct fwd *f, const struct fwd_snapshot *s, const struct path *p, const uint8_t *packet, size_t n,
+                    bw_time now)
 {
     if (n > path_mtu(p)) return BW_ERR_RANGE;
     uint8_t *q = out_room(f, p, n);
@@ -83,7 +97,8 @@ static int path_error(enum fwd_drop why)
     return why == FWD_DROP_NO_KEYS ? BW_ERR_AGAIN : BW_ERR_NOTFOUND;
 }
 
-int fwd_to_link(struct fwd *f, const struct fwd_snapshot *s, uint16_t slot, const uint8_t *packet, size_t n, bw_time now)
+int fwd_to_link(struct fwd *f, const struct fwd_snapshot *s, uint16_t slot, const uint8_t *packet, size_t n,
+                bw_time now)
 {
     struct path p;
     enum fwd_drop why;
@@ -91,7 +106,8 @@ int fwd_to_link(struct fwd *f, const struct fwd_snapshot *s, uint16_t slot, cons
     return send_own(f, s, &p, packet, n, now);
 }
 
-int fwd_to_tunnel(struct fwd *f, const struct fwd_snapshot *s, const struct bw_addr *peer, const uint8_t *packet, size_t n, bw_time now)
+int fwd_to_tunnel(struct fwd *f, const struct fwd_snapshot *s, const struct bw_addr *peer, const uint8_t *packet,
+                  size_t n, bw_time now)
 {
     struct path p;
     enum fwd_drop why;

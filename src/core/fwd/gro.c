@@ -54,7 +54,9 @@ static void write_head(struct gro_flow *w)
     csum_store_partial(l4 + (tcp ? 16 : 6), pseudo(v, l4_total));
     struct vnet h = {
         .flags = VNET_NEEDS_CSUM,
-        .gso_type = !tcp ? VNET_GSO_UDP_L4 : v->version == 4 ? VNET_GSO_TCPV4 : VNET_GSO_TCPV6,
+        .gso_type = !tcp              ? VNET_GSO_UDP_L4
+                    : v->version == 4 ? VNET_GSO_TCPV4
+                                      : VNET_GSO_TCPV6,
         .hdr_len = (uint16_t)(v->header + w->l4),
         .gso_size = w->size,
         .csum_start = v->header,
@@ -127,7 +129,7 @@ static bool follows(const struct gro_flow *w, const struct segment *s)
     if (!same_ip(w, s->v)) return false;
     if (s->v->proto == IP_UDP) return true;
     return w->l4 == s->l4_len && ip_get32(b + 4) == w->seq && !memcmp(a + 8, b + 8, 4) && // acknowledgment number
-           !memcmp(a + 14, b + 14, 2) && !memcmp(a + 18, b + 18, w->l4 - 18u);            // window; urgent pointer, options
+           !memcmp(a + 14, b + 14, 2) && !memcmp(a + 18, b + 18, w->l4 - 18u); // window; urgent pointer, options
 }
 
 static void begin(struct gro_flow *w, const struct segment *s)

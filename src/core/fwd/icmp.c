@@ -22,20 +22,25 @@ static bool take_token(struct bucket *t, bw_time now)
 static bool may_answer(const struct ip_view *v)
 {
     struct ip_transport t;
-    if (ip_bad_source(v) || bw_addr_is_multicast(&v->dst) || bw_addr_is_linklocal(&v->src) || bw_addr_is_linklocal(&v->dst)) return false;
+    if (ip_bad_source(v) || bw_addr_is_multicast(&v->dst) || bw_addr_is_linklocal(&v->src) ||
+        bw_addr_is_linklocal(&v->dst))
+        return false;
     if (v->version == 4 && ip_get32(v->p + 16) == UINT32_MAX) return false;
     if (!ip_transport(v, &t) || t.later_fragment) return false;
     if (t.proto != IP_ICMP && t.proto != IP_ICMPV6) return true;
     if (t.offset >= v->len) return false;
     uint8_t type = v->p[t.offset];
     if (v->version == 6) return t.proto == IP_ICMPV6 && type >= 128;
-    return type == 0 || type == 8 || (type >= 13 && type <= 18); // questions and answers; all else is or may be an error
+    return type == 0 || type == 8 ||
+           (type >= 13 && type <= 18); // questions and answers; all else is or may be an error
 }
 
 static size_t write4(uint8_t *q, const struct fwd_snapshot *s, const struct ip_view *v, enum icmp_kind kind, size_t mtu)
 {
-    static const uint8_t type[] = {[ICMP_HOP_LIMIT] = 11, [ICMP_NO_ROUTE] = 3, [ICMP_TOO_BIG] = 3, [ICMP_PROHIBITED] = 3};
-    static const uint8_t code[] = {[ICMP_HOP_LIMIT] = 0, [ICMP_NO_ROUTE] = 0, [ICMP_TOO_BIG] = 4, [ICMP_PROHIBITED] = 13};
+    static const uint8_t type[] = {
+        [ICMP_HOP_LIMIT] = 11, [ICMP_NO_ROUTE] = 3, [ICMP_TOO_BIG] = 3, [ICMP_PROHIBITED] = 3};
+    static const uint8_t code[] = {
+        [ICMP_HOP_LIMIT] = 0, [ICMP_NO_ROUTE] = 0, [ICMP_TOO_BIG] = 4, [ICMP_PROHIBITED] = 13};
     size_t quote = v->len < QUOTE4 - 28 ? v->len : QUOTE4 - 28, len = 28 + quote;
     memset(q, 0, 28);
     q[0] = 0x45;
@@ -56,8 +61,10 @@ static size_t write4(uint8_t *q, const struct fwd_snapshot *s, const struct ip_v
 
 static size_t write6(uint8_t *q, const struct fwd_snapshot *s, const struct ip_view *v, enum icmp_kind kind, size_t mtu)
 {
-    static const uint8_t type[] = {[ICMP_HOP_LIMIT] = 3, [ICMP_NO_ROUTE] = 1, [ICMP_TOO_BIG] = 2, [ICMP_PROHIBITED] = 1};
-    static const uint8_t code[] = {[ICMP_HOP_LIMIT] = 0, [ICMP_NO_ROUTE] = 0, [ICMP_TOO_BIG] = 0, [ICMP_PROHIBITED] = 1};
+    static const uint8_t type[] = {
+        [ICMP_HOP_LIMIT] = 3, [ICMP_NO_ROUTE] = 1, [ICMP_TOO_BIG] = 2, [ICMP_PROHIBITED] = 1};
+    static const uint8_t code[] = {
+        [ICMP_HOP_LIMIT] = 0, [ICMP_NO_ROUTE] = 0, [ICMP_TOO_BIG] = 0, [ICMP_PROHIBITED] = 1};
     size_t quote = v->len < ICMP_QUOTE_MAX - 48 ? v->len : ICMP_QUOTE_MAX - 48, n = 8 + quote;
     ip6_header(q, 0, (uint16_t)n, IP_ICMPV6, OWN_HOPS, &s->self, &v->src);
     uint8_t *icmp = q + IP6_HEADER;
@@ -81,8 +88,8 @@ static bool way_back(const struct fwd_snapshot *s, const struct bw_addr *to, uin
     return path_to_link(s, r && r->target == FWD_TO_LINK ? r->link : from, p, &why);
 }
 
-void icmp_error(struct fwd *f, const struct fwd_snapshot *s, const struct ip_view *v, enum icmp_kind kind, size_t mtu, uint16_t from,
-                bw_time now)
+void icmp_error(struct fwd *f, const struct fwd_snapshot *s, const struct ip_view *v, enum icmp_kind kind, size_t mtu,
+                uint16_t from, bw_time now)
 {
     struct path p;
     bool tun = from == FWD_NO_LINK;

@@ -81,7 +81,8 @@ int out_seal(struct fwd *f, const struct fwd_snapshot *s, const struct path *p, 
 }
 
 // RFC 791 section 3.2, for packets without options.
-static void out_fragments(struct fwd *f, const struct fwd_snapshot *s, const struct path *p, const struct ip_view *v, bw_time now)
+static void out_fragments(struct fwd *f, const struct fwd_snapshot *s, const struct path *p, const struct ip_view *v,
+                          bw_time now)
 {
     uint32_t most = (uint32_t)(path_mtu(p) - v->header) & ~7u, body = v->len - v->header;
     uint16_t where = ip_get16(v->p + 6);

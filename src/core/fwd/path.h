@@ -47,7 +47,8 @@ static inline void fwd_drop(struct fwd *f, enum fwd_drop why)
 }
 // Whether the peer's rate lets a packet of n bytes pass; counts its drop if not. Not asked for what control sends.
 bool fwd_may_pass(struct fwd *f, const struct fwd_tunnel *t, bool to_peer, uint32_t n, bw_time now);
-const struct fwd_route *fwd_route_to(struct fwd *f, const struct fwd_snapshot *s, const struct bw_addr *dst, bool from_tun);
+const struct fwd_route *fwd_route_to(struct fwd *f, const struct fwd_snapshot *s, const struct bw_addr *dst,
+                                     bool from_tun);
 
 // ---- out.c: packets that leave over a link ----
 
@@ -62,12 +63,14 @@ static inline size_t path_mtu(const struct path *p)
 {
     return p->tunnel ? FWD_MTU - FWD_TUNNEL_OVERHEAD : FWD_MTU;
 }
-// Room for one packet of n bytes (at most path_mtu) in the pending train, which is sent first if it can't take it; then,
-// after the caller has written the packet there, out_seal. n == 0: keepalive.
+// Room for one packet of n bytes (at most path_mtu) in the pending train, which is sent first if it can't take it;
+// then, after the caller has written the packet there, out_seal. n == 0: keepalive.
 uint8_t *out_room(struct fwd *f, const struct path *p, size_t n);
-int out_seal(struct fwd *f, const struct fwd_snapshot *s, const struct path *p, size_t n, bw_time now) BW_NODISCARD; // counts its drop
+int out_seal(struct fwd *f, const struct fwd_snapshot *s, const struct path *p, size_t n,
+             bw_time now) BW_NODISCARD; // counts its drop
 // A whole packet; IPv4 packets that are too long and may be fragmented are. False: too long (nothing counted).
-bool out_packet(struct fwd *f, const struct fwd_snapshot *s, const struct path *p, const struct ip_view *v, bw_time now);
+bool out_packet(struct fwd *f, const struct fwd_snapshot *s, const struct path *p, const struct ip_view *v,
+                bw_time now);
 
 bool train_takes(const struct train *t, const struct fwd_link *link, size_t n);
 void train_add(struct train *t, const struct fwd_link *link, uint8_t *message, size_t n);
@@ -76,12 +79,13 @@ void train_send(struct fwd *f, struct train *t); // and empty it
 // ---- icmp.c ----
 
 enum icmp_kind { ICMP_HOP_LIMIT, ICMP_NO_ROUTE, ICMP_TOO_BIG, ICMP_PROHIBITED };
-// An error about packet v, rate limited, to its source: through the mesh if it came from link `from`, else (FWD_NO_LINK) into
-// the TUN. Nothing is sent about errors, multicast, later fragments and impossible sources.
-void icmp_error(struct fwd *f, const struct fwd_snapshot *s, const struct ip_view *v, enum icmp_kind kind, size_t mtu, uint16_t from,
-                bw_time now);
+// An error about packet v, rate limited, to its source: through the mesh if it came from link `from`, else
+// (FWD_NO_LINK) into the TUN. Nothing is sent about errors, multicast, later fragments and impossible sources.
+void icmp_error(struct fwd *f, const struct fwd_snapshot *s, const struct ip_view *v, enum icmp_kind kind, size_t mtu,
+                uint16_t from, bw_time now);
 
-// ---- tunnel.c: the end-to-end layer's place. Everything for our own address comes by end_in; everything that leaves this
+// ---- tunnel.c: the end-to-end layer's place. Everything for our own address comes by end_in; everything that leaves
+// this
 //      machine for the mesh comes by end_out. ----
 
 // Where a packet from the TUN goes. False: nowhere, *why.
@@ -91,6 +95,7 @@ void end_in(struct fwd *f, const struct fwd_snapshot *s, const struct ip_view *v
 // Writes what goes before an inner packet of n bytes at outer + FWD_TUNNEL_OVERHEAD (RFC 2473, RFC 6040).
 void fwd_tunnel_out(const struct fwd_snapshot *s, const struct fwd_tunnel *t, uint8_t *outer, size_t n);
 // Takes the outer header off, checks the inner packet against the tunnel, punts it or gives it to the TUN.
-void fwd_tunnel_in(struct fwd *f, const struct fwd_snapshot *s, const struct ip_view *outer, uint16_t from, bw_time now);
+void fwd_tunnel_in(struct fwd *f, const struct fwd_snapshot *s, const struct ip_view *outer, uint16_t from,
+                   bw_time now);
 
 #endif

@@ -19,7 +19,12 @@ struct rx {
 
 static void punt(struct rx *b, enum fwd_punt_kind kind, const uint8_t *data, size_t n)
 {
-    struct fwd_punt p = {.kind = kind, .link = FWD_NO_LINK, .remote = b->t->remote, .ifindex = b->t->ifindex, .data = data, .len = (uint32_t)n};
+    struct fwd_punt p = {.kind = kind,
+                         .link = FWD_NO_LINK,
+                         .remote = b->t->remote,
+                         .ifindex = b->t->ifindex,
+                         .data = data,
+                         .len = (uint32_t)n};
     if (b->key) {
         p.link = b->key->link;
         p.local_index = b->key->key->local_index;
@@ -54,9 +59,15 @@ static void on_link(struct rx *b, const struct ip_view *v)
         fwd_drop(b->f, FWD_DROP_LINKLOCAL);
         return;
     }
-    struct fwd_punt p = {.kind = FWD_PUNT_BABEL, .link = b->key->link, .local_index = b->key->key->local_index, .inner_src = v->src,
-                         .inner_dst = v->dst, .remote = b->t->remote, .ifindex = b->t->ifindex,
-                         .data = v->p + IP6_HEADER + 8, .len = v->len - IP6_HEADER - 8};
+    struct fwd_punt p = {.kind = FWD_PUNT_BABEL,
+                         .link = b->key->link,
+                         .local_index = b->key->key->local_index,
+                         .inner_src = v->src,
+                         .inner_dst = v->dst,
+                         .remote = b->t->remote,
+                         .ifindex = b->t->ifindex,
+                         .data = v->p + IP6_HEADER + 8,
+                         .len = v->len - IP6_HEADER - 8};
     b->f->sink.punt(b->f->sink.ctx, &p);
 }
 
@@ -91,7 +102,8 @@ static void forward(struct rx *b, const struct ip_view *v, const struct fwd_rout
         refuse(b, v, FWD_DROP_HOP_LIMIT, ICMP_HOP_LIMIT);
     } else if (r->target == FWD_TO_LINK && r->link == b->key->link) {
         fwd_drop(b->f, FWD_DROP_LOOP); // where it came from: for a moment two nodes point at each other
-    } else if (!(r->target == FWD_TO_LINK ? path_to_link(b->s, r->link, &p, &why) : path_to_tunnel(b->s, &r->via, &p, &why))) {
+    } else if (!(r->target == FWD_TO_LINK ? path_to_link(b->s, r->link, &p, &why)
+                                          : path_to_tunnel(b->s, &r->via, &p, &why))) {
         fwd_drop(b->f, why);
     } else if (!p.tunnel && v->len <= FWD_MTU) {
         ip_hop(v);
@@ -135,10 +147,14 @@ static void inner(struct rx *b, const struct ip_view *v, size_t room)
 static enum fwd_drop open_error(int err)
 {
     switch (err) {
-    case BW_ERR_SHORT: return FWD_DROP_SHORT;
-    case BW_ERR_REPLAY: return FWD_DROP_REPLAY;
-    case BW_ERR_AGAIN: return FWD_DROP_OLD_KEYS;
-    default: return FWD_DROP_AUTH;
+    case BW_ERR_SHORT:
+        return FWD_DROP_SHORT;
+    case BW_ERR_REPLAY:
+        return FWD_DROP_REPLAY;
+    case BW_ERR_AGAIN:
+        return FWD_DROP_OLD_KEYS;
+    default:
+        return FWD_DROP_AUTH;
     }
 }
 

@@ -29,6 +29,7 @@ bool shape_pass(struct shape *s, uint32_t n, bw_time now)
             atomic_fetch_add_explicit(&s->dropped, n, memory_order_relaxed);
             return false;
         }
-    } while (!atomic_compare_exchange_weak_explicit(&s->empty_at, &was, next, memory_order_relaxed, memory_order_relaxed));
+    } while (
+        !atomic_compare_exchange_weak_explicit(&s->empty_at, &was, next, memory_order_relaxed, memory_order_relaxed));
     return true;
 }

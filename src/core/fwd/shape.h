@@ -1,6 +1,6 @@
-// How fast one tunnel peer may send or receive: a token bucket that control sets and the packet path asks, kept as the time
-// at which it would be empty (GCRA, ITU-T I.371), so that a packet costs one compare-and-swap and no lock. Packets beyond
-// the rate are dropped and counted: senders slow down by that, and no queue of one peer's delays another's.
+// How fast one tunnel peer may send or receive: a token bucket that control sets and the packet path asks, kept as the
+// time at which it would be empty (GCRA, ITU-T I.371), so that a packet costs one compare-and-swap and no lock. Packets
+// beyond the rate are dropped and counted: senders slow down by that, and no queue of one peer's delays another's.
 //
 // Who gets which rate is decided elsewhere (core/exit/limit.h).
 #ifndef CORE_FWD_SHAPE_H
@@ -13,7 +13,7 @@
 
 #define SHAPE_FREE UINT64_MAX // bit/s: no limit
 
-struct shape { // all zero: no limit
+struct shape {                      // all zero: no limit
     atomic_uint_least64_t per_byte; // time that a byte takes, in 2^-16 us; 0: no limit
     atomic_uint_least64_t slack;    // how far ahead of time a burst may run, in 2^-16 us
     atomic_uint_least64_t empty_at; // when what was sent is worked off, in 2^-16 us

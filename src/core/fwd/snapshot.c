@@ -88,7 +88,8 @@ struct fwd_snapshot *fwd_snapshot_new(struct bw_mem *mem, const struct fwd_confi
     s->self = c->self;
     s->linklocal = c->linklocal;
     s->icmp4_source = c->icmp4_source;
-    if (bw_addr_is_zero(&s->icmp4_source)) s->icmp4_source = bw_addr_v4((const uint8_t[4]){192, 0, 0, 8}); // RFC 7600 section 4
+    if (bw_addr_is_zero(&s->icmp4_source))
+        s->icmp4_source = bw_addr_v4((const uint8_t[4]){192, 0, 0, 8}); // RFC 7600 section 4
     s->gateway4 = c->gateway4;
     s->gateway6 = c->gateway6;
     s->sharing = c->sharing;

@@ -23,7 +23,8 @@ void end_in(struct fwd *f, const struct fwd_snapshot *s, const struct ip_view *v
 void fwd_tunnel_out(const struct fwd_snapshot *s, const struct fwd_tunnel *t, uint8_t *outer, size_t n)
 {
     struct ip_view inner = {.p = outer + IP6_HEADER, .version = outer[IP6_HEADER] >> 4};
-    ip6_header(outer, ip_ecn(&inner), (uint16_t)n, inner.version == 4 ? IP_IPIP : IP_IPV6, OUTER_HOPS, &s->self, &t->peer);
+    ip6_header(outer, ip_ecn(&inner), (uint16_t)n, inner.version == 4 ? IP_IPIP : IP_IPV6, OUTER_HOPS, &s->self,
+               &t->peer);
     if (!t->shared) return;
     atomic_fetch_add_explicit(&t->shared->tx_bytes, n, memory_order_relaxed);
     atomic_fetch_add_explicit(&t->shared->tx_packets, 1, memory_order_relaxed);
@@ -50,7 +51,8 @@ static bool our_echo(const struct ip_view *v, bool quoted)
 {
     struct ip_transport t;
     bool v4 = v->version == 4;
-    if (!ip_transport(v, &t) || t.later_fragment || t.proto != (v4 ? IP_ICMP : IP_ICMPV6) || v->len - t.offset < 8) return false;
+    if (!ip_transport(v, &t) || t.later_fragment || t.proto != (v4 ? IP_ICMP : IP_ICMPV6) || v->len - t.offset < 8)
+        return false;
     const uint8_t *icmp = v->p + t.offset;
     uint8_t reply = v4 ? 0 : 129, request = v4 ? 8 : 128, unreachable = v4 ? 3 : 1;
     if (icmp[0] == (quoted ? request : reply)) return ip_get16(icmp + 4) == FWD_TUNNEL_ECHO_ID;
@@ -62,7 +64,8 @@ static bool our_echo(const struct ip_view *v, bool quoted)
     return q.len >= q.header && our_echo(&q, true);
 }
 
-static void punt_inner(struct fwd *f, enum fwd_punt_kind kind, const struct fwd_tunnel *t, const struct ip_view *v, uint16_t from)
+static void punt_inner(struct fwd *f, enum fwd_punt_kind kind, const struct fwd_tunnel *t, const struct ip_view *v,
+                       uint16_t from)
 {
     struct fwd_punt p = {
         .kind = kind, .link = from, .inner_src = t->peer, .inner_dst = v->dst, .data = v->p, .len = v->len};
@@ -70,7 +73,8 @@ static void punt_inner(struct fwd *f, enum fwd_punt_kind kind, const struct fwd_
 }
 
 // Whether it was for control.
-static bool for_control(struct fwd *f, const struct fwd_snapshot *s, const struct fwd_tunnel *t, const struct ip_view *v, uint16_t from)
+static bool for_control(struct fwd *f, const struct fwd_snapshot *s, const struct fwd_tunnel *t,
+                        const struct ip_view *v, uint16_t from)
 {
     const struct bw_addr *gateway = v->version == 4 ? &s->gateway4 : &s->gateway6;
     bool known = !bw_addr_is_zero(gateway);
@@ -85,7 +89,8 @@ static bool for_control(struct fwd *f, const struct fwd_snapshot *s, const struc
     return true;
 }
 
-static bool inner_allowed(struct fwd *f, const struct fwd_snapshot *s, const struct fwd_tunnel *t, const struct ip_view *v)
+static bool inner_allowed(struct fwd *f, const struct fwd_snapshot *s, const struct fwd_tunnel *t,
+                          const struct ip_view *v)
 {
     // A mesh address is proof of who speaks; one that comes out of a tunnel would be somebody's word for it.
     if (ip_bad_source(v) || (v->version == 6 && (v->src.b[0] == 0xfc || bw_addr_eq(&v->src, &s->self)))) {
@@ -126,5 +131,6 @@ void fwd_tunnel_in(struct fwd *f, const struct fwd_snapshot *s, const struct ip_
         atomic_fetch_add_explicit(&t->shared->rx_packets, 1, memory_order_relaxed);
         atomic_store_explicit(&t->shared->last_rx, now ? now : 1, memory_order_relaxed);
     }
-    if (!for_control(f, s, t, &v, from) && fwd_may_pass(f, t, false, v.len, now)) gro_add(&f->gro, &f->sink, f->uso, &v);
+    if (!for_control(f, s, t, &v, from) && fwd_may_pass(f, t, false, v.len, now))
+        gro_add(&f->gro, &f->sink, f->uso, &v);
 }

@@ -69,7 +69,8 @@ static bool read_super(const struct ip_view *v, const struct vnet *h, struct sup
 }
 
 // Segment number k, `n` bytes of payload from `at`, written to q.
-static void write_segment(const struct ip_view *v, const struct super *u, uint8_t *q, unsigned k, uint32_t at, uint32_t n)
+static void write_segment(const struct ip_view *v, const struct super *u, uint8_t *q, unsigned k, uint32_t at,
+                          uint32_t n)
 {
     bool first = at == 0, last = at + n == u->payload;
     uint8_t *l4 = q + v->header;
@@ -84,7 +85,7 @@ static void write_segment(const struct ip_view *v, const struct super *u, uint8_
     }
     if (u->tcp) {
         ip_put32(l4 + 4, ip_get32(l4 + 4) + at);
-        if (!last) l4[13] &= (uint8_t)~(TCP_FIN | TCP_PSH);
+        if (!last) l4[13] &= (uint8_t) ~(TCP_FIN | TCP_PSH);
         if (!first) l4[13] &= (uint8_t)~TCP_CWR;
     } else {
         ip_put16(l4 + 4, l4_len);

@@ -1,5 +1,6 @@
 // struct virtio_net_hdr, the 10 bytes before every packet of a TUN that was opened with IFF_VNET_HDR and TUNSETVNETLE
-// (virtio 1.2, section 5.1.6, without num_buffers): what the kernel left undone in a frame, or what we left undone for it.
+// (virtio 1.2, section 5.1.6, without num_buffers): what the kernel left undone in a frame, or what we left undone for
+// it.
 #ifndef CORE_FWD_VNET_H
 #define CORE_FWD_VNET_H
 

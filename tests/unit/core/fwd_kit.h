@@ -1,4 +1,5 @@
-// What the packet path's tests share: nodes with keys between them, a sink that keeps what it is given, packets to send.
+// What the packet path's tests share: nodes with keys between them, a sink that keeps what it is given, packets to
+// send.
 #ifndef TESTS_FWD_KIT_H
 #define TESTS_FWD_KIT_H
 
@@ -232,7 +233,8 @@ static inline size_t kit_ip(uint8_t *p, const char *src, const char *dst, uint8_
     return 20;
 }
 // A UDP packet with n bytes of payload that start at `fill`; returns the IP packet's length.
-static inline size_t kit_udp(uint8_t *p, const char *src, const char *dst, uint16_t sport, uint16_t dport, size_t n, uint8_t fill)
+static inline size_t kit_udp(uint8_t *p, const char *src, const char *dst, uint16_t sport, uint16_t dport, size_t n,
+                             uint8_t fill)
 {
     size_t h = kit_ip(p, src, dst, IP_UDP, 8 + n);
     uint8_t *u = p + h;

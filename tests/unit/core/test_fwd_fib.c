@@ -163,7 +163,8 @@ static void snapshot_without_memory(void **state)
     kit_link(&a, 0, &b, 0);
     kit_route(&a, "fc02::2/128", FWD_TO_LINK, 0);
     kit_tun_route(&a, "0.0.0.0/0", "fc02::2");
-    a.tunnel[a.c.tunnel_count++] = (struct fwd_tunnel){.peer = addr("fc02::2"), .shared = fwd_tunnel_shared_new(&a.mem)};
+    a.tunnel[a.c.tunnel_count++] =
+        (struct fwd_tunnel){.peer = addr("fc02::2"), .shared = fwd_tunnel_shared_new(&a.mem)};
     struct bw_mem mem = {.resize = failing};
     unsigned k = 0;
     for (struct fwd_snapshot *s = NULL; !s; k++) {
@@ -183,8 +184,9 @@ int main(void)
 {
     if (bw_crypto_init()) return 1;
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(fib_is_the_list), cmocka_unit_test(fifty_thousand_hosts), cmocka_unit_test(tables_meet),
-        cmocka_unit_test(checksum_is_rfc1071), cmocka_unit_test(checksum_follows), cmocka_unit_test(snapshot_without_memory),
+        cmocka_unit_test(fib_is_the_list),  cmocka_unit_test(fifty_thousand_hosts),
+        cmocka_unit_test(tables_meet),      cmocka_unit_test(checksum_is_rfc1071),
+        cmocka_unit_test(checksum_follows), cmocka_unit_test(snapshot_without_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,5 @@
-// Coalescing against its stupid twin: whatever is joined, cut again by the plainest segmentation there is, gives exactly
-// the packets that came in, flow by flow and in order.
+// Coalescing against its stupid twin: whatever is joined, cut again by the plainest segmentation there is, gives
+// exactly the packets that came in, flow by flow and in order.
 #include "fwd_kit.h"
 
 #include "core/fwd/gro.h"
@@ -109,17 +109,38 @@ static size_t make(struct source *s, uint8_t *p)
     for (size_t i = 0; i < options; i++) t[20 + i] = (uint8_t)i;
     for (size_t i = 0; i < n; i++) t[l4 + i] = (uint8_t)(s->seq + i);
     switch (rnd() % 40) { // what real traffic and bad luck bring
-    case 0: t[13] |= 8; break;
-    case 1: t[13] |= 9; break;
-    case 2: t[13] = (uint8_t)rnd(); break;
-    case 3: s->ack++; break;
-    case 4: ip_put16(t + 14, 501); break;
-    case 5: p[h == 20 ? 8 : 7]--; break;
-    case 6: if (options) t[25]++; break;
-    case 7: s->seq += 100; break;
-    case 8: t[12] |= 1; break;
-    case 9: p[1] ^= 0x10; break;
-    default: break;
+    case 0:
+        t[13] |= 8;
+        break;
+    case 1:
+        t[13] |= 9;
+        break;
+    case 2:
+        t[13] = (uint8_t)rnd();
+        break;
+    case 3:
+        s->ack++;
+        break;
+    case 4:
+        ip_put16(t + 14, 501);
+        break;
+    case 5:
+        p[h == 20 ? 8 : 7]--;
+        break;
+    case 6:
+        if (options) t[25]++;
+        break;
+    case 7:
+        s->seq += 100;
+        break;
+    case 8:
+        t[12] |= 1;
+        break;
+    case 9:
+        p[1] ^= 0x10;
+        break;
+    default:
+        break;
     }
     s->seq += (uint32_t)n;
     if (!s->v6) {
@@ -174,7 +195,11 @@ static void run(unsigned flows, unsigned packets, bool uso, bool big)
     struct source s[12];
     uint8_t *buffers[KIT_MAX];
     for (unsigned i = 0; i < flows; i++)
-        s[i] = (struct source){.v6 = rnd() % 2, .tcp = rnd() % 3, .sport = (uint16_t)(1000 + i), .seq = rnd(), .size = (uint16_t)(big ? 1300 : rnd() % 60)};
+        s[i] = (struct source){.v6 = rnd() % 2,
+                               .tcp = rnd() % 3,
+                               .sport = (uint16_t)(1000 + i),
+                               .seq = rnd(),
+                               .size = (uint16_t)(big ? 1300 : rnd() % 60)};
     for (unsigned i = 0; i < packets; i++) {
         uint8_t p[2048];
         struct source *from = &s[rnd() % flows];
@@ -243,7 +268,7 @@ static void bulk_is_joined(void **state)
     for (int v6 = 0; v6 < 2; v6++) {
         assert_int_equal(frames_of(true, v6, 45, 1360, false), 1);
         assert_int_equal(frames_of(true, v6, 96, 1360, false), 2 + (96 * 1360 > 2 * 65535 - 120)); // 64 KiB each
-        assert_int_equal(frames_of(true, v6, 130, 100, false), 3);                                  // 64 pieces each
+        assert_int_equal(frames_of(true, v6, 130, 100, false), 3);                                 // 64 pieces each
         assert_int_equal(frames_of(false, v6, 40, 1000, true), 1);
         assert_int_equal(frames_of(false, v6, 40, 1000, false), 40); // the kernel can't take them
         assert_int_equal(frames_of(true, v6, 10, 0, false), 10);     // pure acknowledgments

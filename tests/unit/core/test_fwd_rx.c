@@ -85,7 +85,10 @@ static void last_may_be_short(void **state)
     uint8_t f[VNET_LEN + 1500] = {0};
     for (unsigned k = 0; k < 3; k++)
         for (unsigned i = 0; i < 4; i++)
-            fwd_from_tun(a.fwd, a.s, f, VNET_LEN + kit_udp(f + VNET_LEN, "fc01::1", "fc02::2", 1, 2, i == 3 ? 100 : 1000, (uint8_t)(4 * k + i)), NOW);
+            fwd_from_tun(
+                a.fwd, a.s, f,
+                VNET_LEN + kit_udp(f + VNET_LEN, "fc01::1", "fc02::2", 1, 2, i == 3 ? 100 : 1000, (uint8_t)(4 * k + i)),
+                NOW);
     fwd_flush(a.fwd);
     assert_int_equal(a.out.wires, 4);
     kit_carry(&a, &r, 1);
@@ -109,7 +112,8 @@ static void mixed_trains(void **state)
         for (unsigned k = 0; k < 60; k++) {
             unsigned d = rnd() % 4;
             if (k % 3) d = round % 4;
-            size_t n = kit_udp(f + VNET_LEN, d == 2 ? "10.1.0.1" : "fc01::1", dst[d], (uint16_t)d, 2, rnd() % 3 ? 200 : 60 + rnd() % 140, 0);
+            size_t n = kit_udp(f + VNET_LEN, d == 2 ? "10.1.0.1" : "fc01::1", dst[d], (uint16_t)d, 2,
+                               rnd() % 3 ? 200 : 60 + rnd() % 140, 0);
             uint8_t *u = f + VNET_LEN + (d == 2 ? 28 : 48);
             ip_put32(u, sent[d]++); // a serial number per destination
             u[-2] = u[-1] = 0;
@@ -157,9 +161,15 @@ static void one(const uint8_t *packet, size_t n)
 static void errors_come_back(void **state)
 {
     (void)state;
-    struct { const char *src, *dst; uint8_t ttl, type, code; bool v4; } c[] = {
-        {"fc01::1", "fc02::2", 1, 3, 0, false}, {"fc01::1", "fc77::1", 64, 1, 0, false},
-        {"10.1.0.1", "10.2.0.1", 1, 11, 0, true}, {"fc01::1", "fc02::2", 0, 3, 0, false},
+    struct {
+        const char *src, *dst;
+        uint8_t ttl, type, code;
+        bool v4;
+    } c[] = {
+        {"fc01::1", "fc02::2", 1, 3, 0, false},
+        {"fc01::1", "fc77::1", 64, 1, 0, false},
+        {"10.1.0.1", "10.2.0.1", 1, 11, 0, true},
+        {"fc01::1", "fc02::2", 0, 3, 0, false},
     };
     kit_route(&a, "10.1.0.1/32", FWD_TO_TUN, 0);
     kit_ready(&a);
@@ -204,7 +214,8 @@ static void too_long_for_a_link(void **state)
     int len = keypair_seal(a.rx[0], 0, m, n, 2000, NOW);
     assert_true(len > 0);
     uint8_t *exact = kit_copy(m, (size_t)len).p;
-    struct fwd_train t = {.data = exact, .len = (uint32_t)len, .seg = (uint16_t)len, .ifindex = 11, .remote = r.link[1].remote};
+    struct fwd_train t = {
+        .data = exact, .len = (uint32_t)len, .seg = (uint16_t)len, .ifindex = 11, .remote = r.link[1].remote};
     fwd_from_wire(r.fwd, r.s, &t, 1, NOW);
     free(exact);
     assert_int_equal(fwd_drops(r.fwd, FWD_DROP_TOO_BIG), 1);
@@ -229,7 +240,8 @@ static void unpadded(void **state)
         at += (size_t)len;
     }
     uint8_t *exact = kit_copy(buf, at).p;
-    struct fwd_train t = {.data = exact, .len = (uint32_t)at, .seg = (uint16_t)(at / 10), .ifindex = 11, .remote = r.link[1].remote};
+    struct fwd_train t = {
+        .data = exact, .len = (uint32_t)at, .seg = (uint16_t)(at / 10), .ifindex = 11, .remote = r.link[1].remote};
     fwd_from_wire(r.fwd, r.s, &t, 1, NOW);
     free(exact);
     assert_int_equal(r.out.wires, 1);
@@ -265,16 +277,22 @@ static void overpadded(void **state)
 static void refused(void **state)
 {
     (void)state;
-    struct { const char *src, *dst; enum fwd_drop why; } c[] = {
-        {"fc09::9", "fc02::2", FWD_DROP_MARTIAN}, {"::1", "fc02::2", FWD_DROP_MARTIAN}, {"ff02::1", "fc02::2", FWD_DROP_MARTIAN},
-        {"127.0.0.1", "10.2.0.1", FWD_DROP_MARTIAN}, {"224.0.0.1", "10.2.0.1", FWD_DROP_MARTIAN}, {"fc01::1", "ff0e::1", FWD_DROP_LINKLOCAL},
-        {"fe80::5", "fc02::2", FWD_DROP_LINKLOCAL}, {"fc01::1", "fe80::1", FWD_DROP_LINKLOCAL}, {"fc05::5", "fc01::1", FWD_DROP_LOOP},
+    struct {
+        const char *src, *dst;
+        enum fwd_drop why;
+    } c[] = {
+        {"fc09::9", "fc02::2", FWD_DROP_MARTIAN},    {"::1", "fc02::2", FWD_DROP_MARTIAN},
+        {"ff02::1", "fc02::2", FWD_DROP_MARTIAN},    {"127.0.0.1", "10.2.0.1", FWD_DROP_MARTIAN},
+        {"224.0.0.1", "10.2.0.1", FWD_DROP_MARTIAN}, {"fc01::1", "ff0e::1", FWD_DROP_LINKLOCAL},
+        {"fe80::5", "fc02::2", FWD_DROP_LINKLOCAL},  {"fc01::1", "fe80::1", FWD_DROP_LINKLOCAL},
+        {"fc05::5", "fc01::1", FWD_DROP_LOOP},
     };
     for (unsigned i = 0; i < sizeof c / sizeof *c; i++) {
         uint8_t m[400];
         size_t n = kit_udp(m + 16, c[i].src, c[i].dst, 1, 2, 50, 0);
         int len = keypair_seal(a.rx[0], 0, m, n, FWD_MTU, NOW);
-        struct fwd_train t = {.data = m, .len = (uint32_t)len, .seg = (uint16_t)len, .ifindex = 11, .remote = r.link[1].remote};
+        struct fwd_train t = {
+            .data = m, .len = (uint32_t)len, .seg = (uint16_t)len, .ifindex = 11, .remote = r.link[1].remote};
         uint64_t before = fwd_drops(r.fwd, c[i].why);
         fwd_from_wire(r.fwd, r.s, &t, 1, NOW);
         assert_int_equal(fwd_drops(r.fwd, c[i].why), before + 1);
@@ -313,7 +331,8 @@ static void control_is_told(void **state)
 {
     (void)state;
     uint8_t hello[148] = {1}, p[300];
-    struct fwd_train t = {.data = hello, .len = sizeof hello, .seg = sizeof hello, .ifindex = 7, .remote = endpoint("192.0.2.7:99")};
+    struct fwd_train t = {
+        .data = hello, .len = sizeof hello, .seg = sizeof hello, .ifindex = 7, .remote = endpoint("192.0.2.7:99")};
     fwd_from_wire(r.fwd, r.s, &t, 1, NOW);
     assert_int_equal(r.out.punts, 1);
     assert_int_equal(r.out.punt[0].kind, FWD_PUNT_HANDSHAKE);
@@ -394,7 +413,10 @@ static void mutated_trains(void **state)
             if (rnd() % 3 == 0) n = rnd() % (n + 1);
             uint8_t *exact = kit_copy(t.data, n).p;
             for (unsigned m = rnd() % 4; m && n; m--) exact[rnd() % n] = (uint8_t)rnd();
-            t = (struct fwd_train){.data = exact, .len = (uint32_t)n, .seg = (uint16_t)(rnd() % 3 ? t.seg : rnd() % 400), .remote = r.link[1].remote};
+            t = (struct fwd_train){.data = exact,
+                                   .len = (uint32_t)n,
+                                   .seg = (uint16_t)(rnd() % 3 ? t.seg : rnd() % 400),
+                                   .remote = r.link[1].remote};
             fwd_from_wire(r.fwd, r.s, &t, 1, NOW);
             free(exact);
         }
@@ -431,9 +453,20 @@ int main(void)
 {
     if (bw_crypto_init()) return 1;
     const struct CMUnitTest tests[] = {
-        T(relayed_in_one_train), T(last_may_be_short), T(mixed_trains), T(errors_come_back), T(no_transit), T(too_long_for_a_link),
-        T(unpadded), T(overpadded), T(refused), T(replay_and_index), T(control_is_told), T(stock_peer_to_the_internet),
-        T(mutated_trains), T(hostile_neighbour),
+        T(relayed_in_one_train),
+        T(last_may_be_short),
+        T(mixed_trains),
+        T(errors_come_back),
+        T(no_transit),
+        T(too_long_for_a_link),
+        T(unpadded),
+        T(overpadded),
+        T(refused),
+        T(replay_and_index),
+        T(control_is_told),
+        T(stock_peer_to_the_internet),
+        T(mutated_trains),
+        T(hostile_neighbour),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -20,8 +20,13 @@ static int three_nodes(void **state)
     kit_tun_route(&x, "100.64.0.7/32", "fc01::1");
     kit_tun_route(&x, "2001:db8:e::7/128", "fc01::1");
     struct bw_addr in4 = addr("100.64.0.7"), in6 = addr("2001:db8:e::7");
-    c.tunnel[c.c.tunnel_count++] = (struct fwd_tunnel){.peer = addr("fc0e::e"), .is_exit = true, .inner4 = in4, .inner6 = in6, .shared = fwd_tunnel_shared_new(&c.mem)};
-    x.tunnel[x.c.tunnel_count++] = (struct fwd_tunnel){.peer = addr("fc01::1"), .inner4 = in4, .inner6 = in6, .shared = fwd_tunnel_shared_new(&x.mem)};
+    c.tunnel[c.c.tunnel_count++] = (struct fwd_tunnel){.peer = addr("fc0e::e"),
+                                                       .is_exit = true,
+                                                       .inner4 = in4,
+                                                       .inner6 = in6,
+                                                       .shared = fwd_tunnel_shared_new(&c.mem)};
+    x.tunnel[x.c.tunnel_count++] = (struct fwd_tunnel){
+        .peer = addr("fc01::1"), .inner4 = in4, .inner6 = in6, .shared = fwd_tunnel_shared_new(&x.mem)};
     x.c.sharing = true;
     x.c.gateway4 = addr("100.64.0.1");
     x.c.gateway6 = addr("2001:db8:e::1");
@@ -61,7 +66,8 @@ static void there_and_back(void **state)
         to_exit();
         assert_int_equal(x.out.tuns, 1);
         assert_int_equal(x.out.tun[0].n, VNET_LEN + n);
-        assert_memory_equal(x.out.tun[0].p + VNET_LEN, p, n); // the way through the mesh is one hop, and nobody's business
+        assert_memory_equal(x.out.tun[0].p + VNET_LEN, p,
+                            n); // the way through the mesh is one hop, and nobody's business
         n = kit_udp(p, web, in, 2, 1, 1300, 8);
         kit_from_tun(&x, p, n);
         to_client();
@@ -92,7 +98,8 @@ static void less_room(void **state)
 }
 
 // An inner packet, sealed as one from the client whatever it is.
-static void forged(struct kit_node *from, const char *outer_src, const char *outer_dst, uint8_t next, const uint8_t *p, size_t n, uint8_t ecn)
+static void forged(struct kit_node *from, const char *outer_src, const char *outer_dst, uint8_t next, const uint8_t *p,
+                   size_t n, uint8_t ecn)
 {
     uint8_t m[1600];
     struct bw_addr s = addr(outer_src), d = addr(outer_dst);
@@ -105,11 +112,19 @@ static void lease_holds(void **state)
 {
     (void)state;
     uint8_t p[300];
-    struct { const char *outer, *src, *dst; uint8_t next; enum fwd_drop why; } t[] = {
-        {"fc01::1", "100.64.0.8", "192.0.2.1", 4, FWD_DROP_TUNNEL_SOURCE}, {"fc01::1", "2001:db8:e::8", "2001:db8::1", 41, FWD_DROP_TUNNEL_SOURCE},
-        {"fc03::3", "100.64.0.7", "192.0.2.1", 4, FWD_DROP_TUNNEL_PEER}, {"fc01::1", "100.64.0.7", "192.0.2.1", 41, FWD_DROP_MALFORMED},
-        {"fc01::1", "2001:db8:e::7", "2001:db8::1", 4, FWD_DROP_MALFORMED}, {"fc01::1", "fc05::5", "2001:db8::1", 41, FWD_DROP_MARTIAN},
-        {"fc01::1", "100.64.0.7", "224.0.0.1", 4, FWD_DROP_LINKLOCAL}, {"fc01::1", "127.0.0.1", "192.0.2.1", 4, FWD_DROP_MARTIAN},
+    struct {
+        const char *outer, *src, *dst;
+        uint8_t next;
+        enum fwd_drop why;
+    } t[] = {
+        {"fc01::1", "100.64.0.8", "192.0.2.1", 4, FWD_DROP_TUNNEL_SOURCE},
+        {"fc01::1", "2001:db8:e::8", "2001:db8::1", 41, FWD_DROP_TUNNEL_SOURCE},
+        {"fc03::3", "100.64.0.7", "192.0.2.1", 4, FWD_DROP_TUNNEL_PEER},
+        {"fc01::1", "100.64.0.7", "192.0.2.1", 41, FWD_DROP_MALFORMED},
+        {"fc01::1", "2001:db8:e::7", "2001:db8::1", 4, FWD_DROP_MALFORMED},
+        {"fc01::1", "fc05::5", "2001:db8::1", 41, FWD_DROP_MARTIAN},
+        {"fc01::1", "100.64.0.7", "224.0.0.1", 4, FWD_DROP_LINKLOCAL},
+        {"fc01::1", "127.0.0.1", "192.0.2.1", 4, FWD_DROP_MARTIAN},
         {"fc01::1", "2001:db8:e::7", "fe80::1", 41, FWD_DROP_LINKLOCAL},
     };
     for (unsigned i = 0; i < sizeof t / sizeof *t; i++) {
@@ -134,13 +149,17 @@ static void congestion_marks(void **state)
 {
     (void)state;
     enum { NOT, ECT1, ECT0, CE, DROP };
-    static const uint8_t want[4][4] = { // [inner][outer]
-        [NOT] = {NOT, NOT, NOT, DROP}, [ECT0] = {ECT0, ECT1, ECT0, CE}, [ECT1] = {ECT1, ECT1, ECT1, CE}, [CE] = {CE, CE, CE, CE}};
+    static const uint8_t want[4][4] = {// [inner][outer]
+                                       [NOT] = {NOT, NOT, NOT, DROP},
+                                       [ECT0] = {ECT0, ECT1, ECT0, CE},
+                                       [ECT1] = {ECT1, ECT1, ECT1, CE},
+                                       [CE] = {CE, CE, CE, CE}};
     for (int v4 = 0; v4 < 2; v4++)
         for (uint8_t inner = 0; inner < 4; inner++)
             for (uint8_t outer = 0; outer < 4; outer++) {
                 uint8_t p[300];
-                size_t n = kit_udp(p, v4 ? "100.64.0.7" : "2001:db8:e::7", v4 ? "192.0.2.1" : "2001:db8::1", 1, 2, 50, 0);
+                size_t n =
+                    kit_udp(p, v4 ? "100.64.0.7" : "2001:db8:e::7", v4 ? "192.0.2.1" : "2001:db8::1", 1, 2, 50, 0);
                 struct ip_view v;
                 assert_int_equal(ip_parse(p, n, &v), 0);
                 ip_set_ecn(&v, inner);
@@ -240,8 +259,10 @@ static void hostile_client(void **state)
     for (unsigned k = 0; k < 20000; k++) {
         uint8_t p[400], m[500];
         bool v4 = rnd() % 2;
-        size_t n = rnd() % 2 ? kit_udp(p, v4 ? "100.64.0.7" : "2001:db8:e::7", v4 ? "192.0.2.1" : "2001:db8::1", 1, 2, rnd() % 200, 0)
-                             : kit_echo(p, v4 ? "100.64.0.7" : "2001:db8:e::7", v4 ? "100.64.0.1" : "2001:db8:e::1", rnd() % 2, FWD_TUNNEL_ECHO_ID, rnd() % 100);
+        size_t n = rnd() % 2 ? kit_udp(p, v4 ? "100.64.0.7" : "2001:db8:e::7", v4 ? "192.0.2.1" : "2001:db8::1", 1, 2,
+                                       rnd() % 200, 0)
+                             : kit_echo(p, v4 ? "100.64.0.7" : "2001:db8:e::7", v4 ? "100.64.0.1" : "2001:db8:e::1",
+                                        rnd() % 2, FWD_TUNNEL_ECHO_ID, rnd() % 100);
         for (unsigned i = rnd() % 4; i; i--) p[rnd() % n] = (uint8_t)rnd();
         if (p[0] >> 4 == 4) ip4_checksum(p, 20);
         if (rnd() % 4 == 0) n = rnd() % (n + 1);
@@ -250,7 +271,10 @@ static void hostile_client(void **state)
         memcpy(m + 56, p, n);
         int len = keypair_seal(r.link[1].tx, 0, m, n + 40, rnd() % 2 ? FWD_MTU : 0, NOW);
         uint8_t *exact = kit_copy(m, (size_t)len).p;
-        fwd_from_wire(x.fwd, x.s, &(struct fwd_train){.data = exact, .len = (uint32_t)len, .seg = (uint16_t)len, .remote = x.link[0].remote}, 1, NOW);
+        fwd_from_wire(
+            x.fwd, x.s,
+            &(struct fwd_train){.data = exact, .len = (uint32_t)len, .seg = (uint16_t)len, .remote = x.link[0].remote},
+            1, NOW);
         free(exact);
         kit_clear(&x.out);
     }
@@ -260,6 +284,7 @@ static void hostile_client(void **state)
 int main(void)
 {
     if (bw_crypto_init()) return 1;
-    const struct CMUnitTest tests[] = {T(there_and_back), T(less_room), T(lease_holds), T(congestion_marks), T(gateway_is_control), T(anycast), T(hostile_client)};
+    const struct CMUnitTest tests[] = {T(there_and_back),     T(less_room), T(lease_holds),   T(congestion_marks),
+                                       T(gateway_is_control), T(anycast),   T(hostile_client)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

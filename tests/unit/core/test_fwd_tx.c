@@ -85,9 +85,14 @@ static uint8_t *make_super(const struct super *s, size_t *n)
     }
     for (size_t i = 0; i < s->payload; i++) t[l4 + i] = (uint8_t)(i * 7 + i / 256);
     csum_store_partial(t + (s->tcp ? 16 : 6), kit_pseudo(p, proto, (uint32_t)(l4 + s->payload)));
-    struct vnet v = {.flags = VNET_NEEDS_CSUM, .hdr_len = 0, .gso_size = s->gso, .csum_start = (uint16_t)h,
+    struct vnet v = {.flags = VNET_NEEDS_CSUM,
+                     .hdr_len = 0,
+                     .gso_size = s->gso,
+                     .csum_start = (uint16_t)h,
                      .csum_offset = s->tcp ? 16 : 6,
-                     .gso_type = !s->tcp ? VNET_GSO_UDP_L4 : s->v6 ? VNET_GSO_TCPV6 : VNET_GSO_TCPV4};
+                     .gso_type = !s->tcp ? VNET_GSO_UDP_L4
+                                 : s->v6 ? VNET_GSO_TCPV6
+                                         : VNET_GSO_TCPV4};
     if (s->flags & 0x80) v.gso_type |= VNET_GSO_ECN;
     vnet_write(f, &v);
     *n = VNET_LEN + h + l4 + s->payload;
@@ -137,7 +142,8 @@ static void super_frames(void **state)
 {
     (void)state;
     for (unsigned k = 0; k < 250; k++) {
-        struct super s = {.v6 = rnd() % 2, .tcp = rnd() % 3, .flags = (uint8_t)(0x10 | (rnd() & 0x89)), .options = 4 * (rnd() % 11)};
+        struct super s = {
+            .v6 = rnd() % 2, .tcp = rnd() % 3, .flags = (uint8_t)(0x10 | (rnd() & 0x89)), .options = 4 * (rnd() % 11)};
         size_t head = (s.v6 ? 40 : 20) + (s.tcp ? 20 + s.options : 8), most = FWD_MTU - head;
         s.gso = (uint16_t)(rnd() % 3 ? most - rnd() % 20 : 40 + rnd() % (most - 40));
         if (rnd() % 10 == 0) s.gso = (uint16_t)(1 + rnd() % 60);
@@ -152,7 +158,8 @@ static void super_frames(void **state)
 static void full_frame_fills_trains(void **state)
 {
     (void)state;
-    struct super s = {.v6 = true, .tcp = true, .flags = 0x10, .options = 12, .payload = 65535 - 72, .gso = FWD_MTU - 72};
+    struct super s = {
+        .v6 = true, .tcp = true, .flags = 0x10, .options = 12, .payload = 65535 - 72, .gso = FWD_MTU - 72};
     size_t n;
     uint8_t *f = make_super(&s, &n);
     fwd_from_tun(a.fwd, a.s, f, n, NOW);
@@ -186,7 +193,8 @@ static void checksum_is_completed(void **state)
     for (unsigned k = 0; k < 200; k++) {
         uint8_t p[1500];
         bool v6 = rnd() % 2;
-        size_t n = kit_udp(p, v6 ? "fc01::1" : "10.1.0.1", v6 ? "fc02::2" : "10.2.0.1", (uint16_t)rnd(), 2, rnd() % 1300, (uint8_t)k);
+        size_t n = kit_udp(p, v6 ? "fc01::1" : "10.1.0.1", v6 ? "fc02::2" : "10.2.0.1", (uint16_t)rnd(), 2,
+                           rnd() % 1300, (uint8_t)k);
         size_t h = v6 ? 40 : 20;
         uint8_t *f = calloc(1, VNET_LEN + n);
         memcpy(f + VNET_LEN, p, n);
@@ -290,10 +298,15 @@ static void hostile_frames(void **state)
 {
     (void)state;
     for (unsigned k = 0; k < 30000; k++) {
-        struct super s = {.v6 = rnd() % 2, .tcp = rnd() % 2, .flags = 0x10, .payload = 1 + rnd() % 300, .gso = (uint16_t)(1 + rnd() % 100)};
+        struct super s = {.v6 = rnd() % 2,
+                          .tcp = rnd() % 2,
+                          .flags = 0x10,
+                          .payload = 1 + rnd() % 300,
+                          .gso = (uint16_t)(1 + rnd() % 100)};
         size_t n;
         uint8_t *f = make_super(&s, &n);
-        for (unsigned m = 1 + rnd() % 4; m; m--) f[rnd() % (n < VNET_LEN + 60 || rnd() % 2 ? n : VNET_LEN + 60)] = (uint8_t)rnd();
+        for (unsigned m = 1 + rnd() % 4; m; m--)
+            f[rnd() % (n < VNET_LEN + 60 || rnd() % 2 ? n : VNET_LEN + 60)] = (uint8_t)rnd();
         if (rnd() % 3 == 0 && f[VNET_LEN] >> 4 == 4 && n > VNET_LEN + 20) ip4_checksum(f + VNET_LEN, 20);
         if (rnd() % 4 == 0) n = rnd() % (n + 1);
         uint8_t *exact = kit_copy(f, n).p;

@@ -1,5 +1,6 @@
-// Packet workers for real: two nodes with kernel TUNs in two network namespaces (one process: sockets and TUNs stay where
-// they were opened), TCP between the kernels while snapshots change all the time. Meant for ThreadSanitizer as well.
+// Packet workers for real: two nodes with kernel TUNs in two network namespaces (one process: sockets and TUNs stay
+// where they were opened), TCP between the kernels while snapshots change all the time. Meant for ThreadSanitizer as
+// well.
 #include <errno.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -44,8 +45,16 @@ static struct bw_prefix prefix(const char *s)
 static void publish(struct node *n)
 {
     uint16_t slot = 0;
-    struct fwd_config c = {.self = n->self, .linklocal = addr("fe80::1"), .transit = true, .links = &n->link, .link_count = 1,
-                           .rx_keys = &n->key, .rx_links = &slot, .rx_count = 1, .mesh = n->mesh, .mesh_count = 2};
+    struct fwd_config c = {.self = n->self,
+                           .linklocal = addr("fe80::1"),
+                           .transit = true,
+                           .links = &n->link,
+                           .link_count = 1,
+                           .rx_keys = &n->key,
+                           .rx_links = &slot,
+                           .rx_count = 1,
+                           .mesh = n->mesh,
+                           .mesh_count = 2};
     struct fwd_snapshot *s = fwd_snapshot_new(&n->mem, &c);
     assert_non_null(s);
     worker_pool_publish(n->pool, s);
@@ -58,8 +67,10 @@ static void start(struct node *n, unsigned threads, const char *self, const char
     n->self = addr(self);
     bw_mem_system(&n->mem);
     assert_int_equal(os_tun_open(&n->tun, "byway0", threads, err), 0);
-    snprintf(cmd, sizeof cmd, "ip addr add %s dev byway0 && ip addr add %s/128 dev byway0 nodad && ip link set byway0 up mtu 1420 && "
-             "ip route add 10.0.0.0/8 dev byway0 && ip route add fc00::/8 dev byway0", net, self);
+    snprintf(cmd, sizeof cmd,
+             "ip addr add %s dev byway0 && ip addr add %s/128 dev byway0 nodad && ip link set byway0 up mtu 1420 && "
+             "ip route add 10.0.0.0/8 dev byway0 && ip route add fc00::/8 dev byway0",
+             net, self);
     assert_int_equal(system(cmd), 0);
     struct worker_config c = {.threads = threads, .udp = n->udp, .tun = &n->tun};
     n->pool = worker_pool_start(&c, err);
@@ -83,8 +94,10 @@ static void join(struct node *a, struct node *b)
     struct node *n[] = {a, b};
     for (int i = 0; i < 2; i++) {
         struct link_shared *s = link_shared_new(&n[i]->mem);
-        n[i]->key = keypair_new(&n[i]->mem, n[i]->threads + 1, i ? k2 : k1, i ? k1 : k2, true, 100u + (unsigned)i, 101u - (unsigned)i, s, os_clock_now());
-        n[i]->link = (struct fwd_link){.used = true, .remote = {addr("127.0.0.1"), n[!i]->udp[0].port, 0}, .tx = n[i]->key, .shared = s};
+        n[i]->key = keypair_new(&n[i]->mem, n[i]->threads + 1, i ? k2 : k1, i ? k1 : k2, true, 100u + (unsigned)i,
+                                101u - (unsigned)i, s, os_clock_now());
+        n[i]->link = (struct fwd_link){
+            .used = true, .remote = {addr("127.0.0.1"), n[!i]->udp[0].port, 0}, .tx = n[i]->key, .shared = s};
     }
     a->mesh[0] = (struct fwd_route){.prefix = prefix("fc02::2/128"), .target = FWD_TO_LINK};
     a->mesh[1] = (struct fwd_route){.prefix = prefix("10.2.0.0/16"), .target = FWD_TO_LINK};
@@ -157,7 +170,8 @@ static void tcp_while_snapshots_change(unsigned threads)
             }
             ssize_t n = recv(peer, buf, sizeof buf, 0);
             for (ssize_t i = 0; i < n; i++)
-                if (buf[i] != (uint8_t)((got + (uint32_t)i) * 2654435761u >> 24)) fail_msg("byte %u differs", got + (unsigned)i);
+                if (buf[i] != (uint8_t)((got + (uint32_t)i) * 2654435761u >> 24))
+                    fail_msg("byte %u differs", got + (unsigned)i);
             if (n > 0) got += (uint32_t)n;
         }
     }
@@ -228,7 +242,8 @@ static void punts_reach_control(void **state)
     start(&b, 1, "fc02::2", "10.2.0.1/16");
     join(&a, &b);
     uint8_t packet[40] = {0x60, [6] = 59, [7] = 64}, hello[148] = {1, [20] = 9};
-    assert_int_equal(worker_pool_to_link(a.pool, 0, packet, 40, os_clock_now()), BW_ERR_AGAIN); // nothing is published yet
+    assert_int_equal(worker_pool_to_link(a.pool, 0, packet, 40, os_clock_now()),
+                     BW_ERR_AGAIN); // nothing is published yet
     publish(&a);
     publish(&b);
     // a datagram as it is: control of a -> workers of b -> control of b
@@ -300,7 +315,7 @@ int main(void)
 {
     if (bw_crypto_init()) return 1;
     ready = own_netns() && !access("/dev/net/tun", R_OK | W_OK);
-    const struct CMUnitTest tests[] = {cmocka_unit_test(ring_is_a_queue), cmocka_unit_test(punts_reach_control), cmocka_unit_test(one_worker),
-                                       cmocka_unit_test(three_workers)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(ring_is_a_queue), cmocka_unit_test(punts_reach_control),
+                                       cmocka_unit_test(one_worker), cmocka_unit_test(three_workers)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

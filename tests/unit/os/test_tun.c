@@ -99,8 +99,8 @@ static void super_frames_come(void **state)
     do assert_true(read_soon(&t, frame, &n, &q));
     while (frame[10] >> 4 != 4);
     assert_int_equal(n, 10 + 28 + 20000);
-    assert_int_equal(frame[1], 5);                       // USO
-    assert_int_equal(frame[4] | frame[5] << 8, 1000);    // little endian, as asked
+    assert_int_equal(frame[1], 5);                    // USO
+    assert_int_equal(frame[4] | frame[5] << 8, 1000); // little endian, as asked
     close(s);
     os_tun_close(&t);
 }
@@ -126,6 +126,7 @@ static void clear_errors(void **state)
 int main(void)
 {
     ready = own_netns() && !access("/dev/net/tun", R_OK | W_OK);
-    const struct CMUnitTest tests[] = {cmocka_unit_test(packets_pass), cmocka_unit_test(super_frames_come), cmocka_unit_test(clear_errors)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(packets_pass), cmocka_unit_test(super_frames_come),
+                                       cmocka_unit_test(clear_errors)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

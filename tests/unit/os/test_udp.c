@@ -42,7 +42,8 @@ static unsigned collect(int fd, struct os_udp_train *all, unsigned most, uint8_t
         struct pollfd p = {.fd = fd, .events = POLLIN};
         if (poll(&p, 1, 2000) <= 0) break;
         struct os_udp_train t[OS_UDP_BATCH];
-        for (unsigned i = 0; i < OS_UDP_BATCH; i++) t[i] = (struct os_udp_train){.data = buffers[i], .room = OS_UDP_ROOM};
+        for (unsigned i = 0; i < OS_UDP_BATCH; i++)
+            t[i] = (struct os_udp_train){.data = buffers[i], .room = OS_UDP_ROOM};
         int got = os_udp_receive(fd, t, OS_UDP_BATCH);
         for (int i = 0; i < got && n < most; i++) {
             memcpy(bytes + len, t[i].data, t[i].len);
@@ -130,7 +131,8 @@ static void smaller_underlay(void **state)
     struct os_udp_train t[64];
     const char *self[] = {"127.0.0.1", "::1"};
     for (int v6 = 0; v6 < 2; v6++)
-        for (int again = 0; again < 3; again++) { // segments larger than the route: sent singly, fragmented by the kernel
+        for (int again = 0; again < 3;
+             again++) { // segments larger than the route: sent singly, fragmented by the kernel
             struct bw_endpoint e = to(self[v6], &b);
             assert_int_equal(os_udp_send(&a, &e, 0, data, 20 * 1452, 1452), 20);
             collect(v6 ? b.fd6 : b.fd4, t, 64, got, 20 * 1452);
@@ -204,7 +206,8 @@ static void multicast(void **state)
 int main(void)
 {
     alone = own_netns();
-    const struct CMUnitTest tests[] = {cmocka_unit_test(trains_both_families), cmocka_unit_test(port_taken), cmocka_unit_test(smaller_underlay),
-                                       cmocka_unit_test(nobody_there), cmocka_unit_test(multicast)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(trains_both_families), cmocka_unit_test(port_taken),
+                                       cmocka_unit_test(smaller_underlay), cmocka_unit_test(nobody_there),
+                                       cmocka_unit_test(multicast)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
