@@ -1,7 +1,7 @@
 #include "core/exit/book.h"
 
 #define BLOCK_FIRST_US (2 * BW_S)
-#define BLOCK_MOST_US (120 * BW_S)
+#define BLOCK_MOST_US (12 * BW_S) // one small request now and then; an exit that is back must not be waited for
 #define OFFER_KEEP_US (3600 * BW_S) // an offer is used for an hour at most, whatever it says of itself
 #define HOPELESS 6                  // failures in a row after which an entry without a route goes
 

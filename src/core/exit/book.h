@@ -50,7 +50,7 @@ struct book_entry *book_hear(struct book *b, const struct bw_addr *address, bw_t
 int book_offer(struct book *b, const char *text, size_t n, const struct bw_addr *from, bw_time now,
                struct book_entry **out) BW_NODISCARD;
 void book_routes_changed(struct book *b, bw_time now); // asks the metric of every entry again
-// What did not work is left alone for a while: 2 s, doubling up to 2 min.
+// What did not work is left alone for a while: 2 s, doubling up to 12 s.
 void book_failed(struct book_entry *e, bw_time now);
 void book_worked(struct book_entry *e);
 // Offers past their life time lose it; entries without offer that were asked in vain go.
