@@ -322,11 +322,11 @@ static void book_is_bounded(void **state)
     e = book_find(&w.b, &other.addr);
     assert_true(book_usable(e, now));
     for (unsigned i = 0; i < 20; i++) book_failed(e, now);
-    assert_false(book_usable(e, now + 119 * BW_S));
-    assert_true(book_usable(e, now + 120 * BW_S));
+    assert_false(book_usable(e, now + 11 * BW_S));
+    assert_true(book_usable(e, now + 12 * BW_S));
     w.metric = BOOK_UNREACHABLE;
     book_routes_changed(&w.b, now);
-    assert_false(book_usable(e, now + 120 * BW_S));
+    assert_false(book_usable(e, now + 12 * BW_S));
     assert_int_equal(e->lost_at, now);
     book_free(&w.b);
 }
