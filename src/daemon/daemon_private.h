@@ -15,6 +15,7 @@
 #include "core/node/node.h"
 #include "daemon/config.h"
 #include "daemon/daemon.h"
+#include "daemon/guard.h"
 #include "daemon/netconf.h"
 #include "daemon/share.h"
 #include "daemon/worker.h"
@@ -44,7 +45,7 @@ struct problem { // something wrong that the daemon itself knows, for status
     bool on;
     struct view_problem view;
 };
-enum { PROBLEM_SETUP, PROBLEM_FIREWALL, PROBLEM_FOREIGN, PROBLEM_DNS, PROBLEM_STORE, PROBLEMS };
+enum { PROBLEM_SETUP, PROBLEM_FIREWALL, PROBLEM_FOREIGN, PROBLEM_DNS, PROBLEM_STORE, PROBLEM_GUARD, PROBLEMS };
 
 struct daemon {
     const struct run_options *opt;
@@ -80,6 +81,9 @@ struct daemon {
     struct uapi *uapi;
     struct share share;
     bool share_ready;
+    struct guard guard;
+    bool guard_ready;
+    bool dns_in_use; // names are asked of the exit
     struct os_sysctl *sysctl;
     struct netconf *netconf;
     struct os_dnsfwd *dns;

@@ -12,6 +12,7 @@
 #define ADDRS 8
 #define RULES 8
 #define FIXED_ROUTES 16 // besides believed prefixes
+#define HALVES 7        // prefixes up to this length are pieces of a default route; fc00::/8 is not
 #define LOOSE "2"       // rp_filter: a source must be routable, by whatever interface
 
 struct set { // what stands, or shall stand, in the kernel
@@ -128,19 +129,19 @@ static void want_exit(struct set *s, const struct netconf_want *w)
     want_default(s, w, false, &p->inner6);
 }
 
-static void want_rule(struct set *s, bool v4, uint32_t priority, uint32_t table)
+static void want_rule(struct set *s, bool v4, uint32_t priority, uint32_t table, int32_t suppress_len)
 {
     bool lan = priority == NETCONF_RULE_LAN;
     s->rule[s->rules++] = (struct os_rule){.v4 = v4, .invert = !lan, .priority = priority, .table = table, .mark = lan ? 0 : NETCONF_MARK,
-                                           .mask = lan ? 0 : UINT32_MAX, .suppress_len = lan ? 0 : -1};
+                                           .mask = lan ? 0 : UINT32_MAX, .suppress_len = suppress_len};
 }
 
 static void want_rules(struct set *s, const struct netconf_want *w)
 {
     for (int v4 = 0; v4 < 2; v4++) {
-        if (w->exit.active || w->killswitch) want_rule(s, v4, NETCONF_RULE_LAN, OS_NL_TABLE_MAIN);
-        if (w->exit.active) want_rule(s, v4, NETCONF_RULE_EXIT, NETCONF_TABLE);
-        if (w->killswitch) want_rule(s, v4, NETCONF_RULE_KILL, NETCONF_TABLE_KILL);
+        if (w->exit.active || w->killswitch) want_rule(s, v4, NETCONF_RULE_LAN, OS_NL_TABLE_MAIN, w->killswitch ? HALVES : 0);
+        if (w->exit.active) want_rule(s, v4, NETCONF_RULE_EXIT, NETCONF_TABLE, -1);
+        if (w->killswitch) want_rule(s, v4, NETCONF_RULE_KILL, NETCONF_TABLE_KILL, -1);
     }
     if (!w->killswitch) return;
     static const struct bw_prefix all4 = {{{[10] = 0xff, [11] = 0xff}}, 96}, all6;
@@ -184,7 +185,7 @@ static bool addr_in(const struct set *s, const struct os_ifaddr *a)
 static bool rule_in(const struct set *s, const struct os_rule *r)
 {
     for (unsigned i = 0; i < s->rules; i++)
-        if (s->rule[i].v4 == r->v4 && s->rule[i].priority == r->priority) return true;
+        if (s->rule[i].v4 == r->v4 && s->rule[i].priority == r->priority && s->rule[i].suppress_len == r->suppress_len) return true;
     return false;
 }
 

@@ -4,7 +4,8 @@
 //   TUN           mesh address /128, fc00::e/128 while sharing, gateway addresses while sharing, leased addresses
 //   table main    fc00::/8, believed prefixes, lease pools, the exit's gateway -> TUN
 //   table 4870    default routes -> TUN (a family that the lease lacks: unreachable)
-//   rules 4870    all: table main, but no default route of it        so that the LAN stays reachable
+//   rules 4870    all: table main, but no default route of it        so that the LAN stays reachable; with killswitch = yes
+//                                                                    no route to more than a /8 either (another VPN's 0.0.0.0/1)
 //         4871    not mark 0x4870: table 4870                         the underlay's packets carry the mark
 //         4872    not mark 0x4870: table 4871 (unreachable)           killswitch = yes: always there, exit or none
 //

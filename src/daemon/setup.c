@@ -3,10 +3,31 @@
 
 #include "os/fwcheck.h"
 
+static int apply_guard(struct daemon *d, char *why, size_t n)
+{
+    const struct config_internet *c = &d->config.internet;
+    struct guard_rules r = {.tun = d->tun.name, .killswitch = c->killswitch, .dns = c->dns && (c->killswitch || d->dns_in_use)};
+    return guard_apply(&d->guard, &r, why, n);
+}
+
+// A kill switch outlives whatever was not meant to end.
+static void lift_guard(struct daemon *d)
+{
+    char why[OS_WHY];
+    const struct guard_rules nothing = {.tun = ""};
+    if (d->config.internet.killswitch && !d->stopping)
+        bw_log(&d->log, BW_WARN, "the kill switch stays: nothing leaves this machine until the node runs again (to lift it: " GUARD_LIFT ")");
+    else if (guard_apply(&d->guard, &nothing, why, sizeof why))
+        bw_log(&d->log, BW_ERROR, "the guard could not be lifted: %s (" GUARD_LIFT ")", why);
+}
+
 int setup_open(struct daemon *d, char *why, size_t n)
 {
     int err = os_nft_open(&d->nft, why, n);
     if (err) return err;
+    guard_init(&d->guard, d->nft);
+    d->guard_ready = true;
+    if ((err = apply_guard(d, why, n))) return err; // before anything of an earlier run is taken away
     if (os_sysctl_open(d->store, &d->sysctl)) return os_why(BW_ERR_NOMEM, why, n, "no memory");
     share_init(&d->share, d->nft, d->sysctl);
     d->share_ready = true;
@@ -84,6 +105,7 @@ static void apply_dns_use(struct daemon *d, const struct exitc_plan *exit)
     char why[OS_WHY] = "";
     if (!d->resolv) return;
     if (!exit->active || !exit->dns_count || !d->config.internet.dns) {
+        d->dns_in_use = false;
         if (os_resolv_restore(d->resolv, why, sizeof why)) bw_log(&d->log, BW_WARN, "DNS was not put back: %s", why);
         daemon_problem(d, PROBLEM_DNS, false, "", "", "");
         return;
@@ -93,6 +115,7 @@ static void apply_dns_use(struct daemon *d, const struct exitc_plan *exit)
         return;
     }
     bool bad = os_resolv_set(d->resolv, exit->dns, exit->dns_count, why, sizeof why);
+    d->dns_in_use = !bad;
     daemon_problem(d, PROBLEM_DNS, bad, "dns-not-set", why, "names may not resolve while the exit is in use; or set internet.dns = none");
 }
 
@@ -122,10 +145,11 @@ void setup_apply(struct daemon *d)
 {
     char why[OS_WHY] = "";
     struct exitc_plan exit;
+    bool bad = d->config.internet.killswitch && apply_guard(d, why, sizeof why); // first of all
     const struct exits_plan *share = internet_share_plan(node_internet(d->node));
     internet_client_plan(node_internet(d->node), &exit);
     d->setup_dirty = false;
-    bool bad = apply_netconf(d, share, &exit, why, sizeof why);
+    bad = apply_netconf(d, share, &exit, why, sizeof why);
     if (bad) bw_log(&d->log, BW_ERROR, "addresses or routes could not be set: %s", why);
     daemon_problem(d, PROBLEM_SETUP, bad, "network-setup", why, "see the log; `byway reload` tries again");
     bad = apply_share(d, share, &exit, why, sizeof why);
@@ -133,6 +157,9 @@ void setup_apply(struct daemon *d)
     daemon_problem(d, PROBLEM_FIREWALL, bad, "firewall-setup", why, "see the log; `byway reload` tries again");
     apply_dns_service(d, share);
     apply_dns_use(d, &exit);
+    bad = apply_guard(d, why, sizeof why);
+    if (bad) bw_log(&d->log, BW_ERROR, "the guard against leaks could not be set: %s", why);
+    daemon_problem(d, PROBLEM_GUARD, bad, "guard-setup", why, "packets may leave beside the tunnel; see the log; `byway reload` tries again");
     apply_any_exit(d);
     check_foreign(d, share);
 }
@@ -150,6 +177,8 @@ void setup_close(struct daemon *d)
     d->share_ready = false;
     os_sysctl_close(d->sysctl);
     d->sysctl = NULL;
+    if (d->guard_ready) lift_guard(d);
+    d->guard_ready = false;
     os_nft_close(d->nft);
     d->nft = NULL;
 }

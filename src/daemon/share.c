@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/text.h"
+#include "daemon/netconf.h"
 #include "os/why.h"
 
 #define RULES_MAX 65536
@@ -133,6 +134,13 @@ static void input(struct text *t, const struct share_rules *r)
     }
     for (uint32_t i = 0; r->allow && i < r->allow->count; i++) allow_rule(t, &r->allow->rules[i]);
     add(t, "    counter drop\n  }\n");
+}
+
+// The underlay's own packets, should a believed prefix lie over a neighbour's address, would go round in circles.
+static void output(struct text *t, const struct share_rules *r)
+{
+    add(t, "  chain output {\n    type filter hook output priority filter; policy accept\n");
+    add(t, "    oifname \"%s\" meta mark %#x counter drop\n  }\n", r->tun, NETCONF_MARK);
 }
 
 // ---- packets that pass through ----
@@ -269,6 +277,7 @@ int share_ruleset(const struct share_rules *r, char *out, size_t cap)
     }
     sets(&t, r);
     input(&t, r);
+    output(&t, r);
     internet(&t, r);
     from_mesh(&t, r);
     to_mesh(&t, r);
