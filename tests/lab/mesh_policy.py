@@ -1,0 +1,83 @@
+#!/usr/bin/python3
+"""Who may be a neighbour: open, secret, closed, and public for those from elsewhere."""
+# tests/run: timeout=120
+import os
+import sys
+import time
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import labkit
+from labkit import Lab, want, wait_until
+
+SECRET = "an old oak stands by the mill and knows it all\n"
+
+
+def up(lab, node):
+    return sorted(p["name"] or p["key"] for p in lab.peers(node) if p["state"] == "up")
+
+
+def configure(lab, node, text):
+    with open(f"{lab.dir}/nodes/{node}/byway.conf", "a") as f:
+        f.write(text)
+    return lab.byway(node, "reload", check=False)
+
+
+def secret_file(lab, node, text):
+    path = f"{lab.dir}/nodes/{node}/network.secret"
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as f:
+        f.write(text)
+    return path
+
+
+@labkit.test
+def who_knows_the_secret_is_a_neighbour_and_nobody_else():
+    with Lab("line", "--nodes", 4) as lab:
+        lab.all_ping(30)
+        for n, secret in (("n1", SECRET), ("n2", SECRET), ("n3", "another oak, another mill, another stream altogether\n")):
+            path = secret_file(lab, n, secret)
+            r = configure(lab, n, f"[discover]\npolicy = secret\nsecret-file = {path}\n")
+            want(r.returncode == 0, r.stderr)
+        wait_until(lambda: up(lab, "n1") == ["n2"] and lab.reaches("n1", lab.address("n2")), 20, "n1 and n2 linked again")
+        wait_until(lambda: up(lab, "n2") == ["n1"], 20, "n2 has n1 alone")
+        wait_until(lambda: up(lab, "n3") == [] and up(lab, "n4") == [], 30, "another secret and none are left out")
+        want(not lab.reaches("n3", lab.address("n1")), "n3 gets in with another secret")
+        # The right secret lets it in.
+        secret_file(lab, "n3", SECRET)
+        lab.byway("n3", "reload")
+        wait_until(lambda: up(lab, "n2") == ["n1", "n3"] and lab.reaches("n3", lab.address("n1")), 30, "n3 lets itself be told")
+
+
+@labkit.test
+def closed_takes_listed_keys_only():
+    with Lab("line", "--nodes", 3, "--set", "discover.policy=closed") as lab:
+        keys = {n: lab.status(n)["key"] for n in lab.nodes()}
+        begin = time.monotonic()
+        # Only one side lists the other: that is not enough.
+        lab.byway("n1", "peer", "add", keys["n2"])
+        wait_until(lambda: time.monotonic() - begin > 3 or up(lab, "n1"), 10, "three seconds of refusal")
+        want(not up(lab, "n1") and not up(lab, "n2"), "one listing alone made a link")
+        lab.byway("n2", "peer", "add", keys["n1"])
+        wait_until(lambda: up(lab, "n1") == ["n2"] and up(lab, "n2") == ["n1"], 20, "both list each other")
+        wait_until(lambda: lab.reaches("n1", lab.address("n2")), 10, "ping")
+        want(not up(lab, "n3"), "n3 was let in")
+        lab.byway("n2", "peer", "remove", keys["n1"])
+        wait_until(lambda: not up(lab, "n2"), 10, "the link gone with its listing")
+        wait_until(lambda: not lab.reaches("n1", lab.address("n2")), 10, "no ping")
+
+
+@labkit.test
+def from_elsewhere_only_to_the_public():
+    # The two meet through the internet namespace only, as two houses far apart.
+    with Lab(text="node 1 internet\nnode 2 internet\nnode 2 set discover.interfaces=none\n", *["--share", "1,2"]) as lab:
+        key = lab.status("n2")["key"]
+        lab.byway("n1", "peer", "add", key, "--endpoint", "203.0.113.102:4870")
+        begin = time.monotonic()
+        wait_until(lambda: time.monotonic() - begin > 3 or up(lab, "n1"), 10, "three seconds of refusal")
+        want(not up(lab, "n1"), "an unknown key from elsewhere was let in")
+        want(configure(lab, "n2", "[listen]\npublic = yes\n").returncode == 0)
+        wait_until(lambda: up(lab, "n1") and up(lab, "n2"), 20, "a link")
+        wait_until(lambda: lab.reaches("n2", lab.address("n1")), 10, "ping")
+        want(lab.peers("n2")[0]["source"] == "incoming", "its source")
+
+
+labkit.main()
