@@ -30,7 +30,7 @@ struct view_status {
     struct bw_addr address;
     uint8_t key[32];
     uint64_t uptime_s;
-    uint32_t peers, routes; // links up; selected routes
+    uint32_t peers, routes; // links that are up and not silent; selected routes
     enum view_exit_state exit_state;
     struct bw_addr exit_address; // zero if none
     char exit_via[VIEW_LINK];    // name of the neighbour or link that it goes through, "" if none
@@ -49,7 +49,7 @@ struct view_peer {
     struct bw_addr address;
     char link[VIEW_LINK]; // interface name, or "peer NAME" for a configured endpoint
     struct bw_endpoint endpoint;
-    char state[16];      // "up", "connecting", "idle"
+    char state[16];      // "up", "silent" (has keys, but nothing comes back), "connecting", "idle"
     int64_t rtt_us;      // -1: not measured
     uint32_t cost;       // Babel cost; 65535: unusable
     uint64_t rx_bytes, tx_bytes;

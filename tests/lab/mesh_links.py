@@ -95,4 +95,18 @@ def an_interface_that_changes_its_name_or_address_is_the_same_neighbour():
         want(len(lab.peers("n2")) == 1, f"one link at n2: {lab.peers('n2')}")
 
 
+@labkit.test
+def a_dead_neighbour_is_shown_as_such_and_back_when_it_returns():
+    with Lab("line", "--nodes", 2) as lab:
+        lab.all_ping(30)
+        lab.kill("n2")
+        wait_until(lambda: [p["state"] for p in lab.peers("n1")] == ["silent"], 8, "n2 shown as silent")
+        status = lab.status("n1")
+        want(status["peers"] == 0, f"{status['peers']} neighbours counted")
+        want("silent" in lab.byway("n1", "status").stdout, "the screen does not say it")
+        wait_until(lambda: "no-link-up" in [p["code"] for p in lab.status("n1")["problems"]], 8, "the problem is named")
+        lab.start("n2")
+        wait_until(lambda: [p["state"] for p in lab.peers("n1")] == ["up"] and lab.status("n1")["peers"] == 1, 20, "n2 is up again")
+
+
 labkit.main()

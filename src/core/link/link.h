@@ -186,6 +186,7 @@ struct link_info {
     uint16_t keepalive_s;
     char name[LINK_NAME];        // of the listing, "" if none
     bool on_link;                // the on-link kind
+    bool asking;                 // a handshake has been asked for more than once, without an answer
     uint32_t ifindex;            // on-link: its interface, to send from. Far: 0
     uint32_t rx_ifindex;         // interface of the last handshake or roaming, 0: none yet
     struct bw_endpoint endpoint; // port 0: unknown yet

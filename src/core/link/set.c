@@ -127,6 +127,7 @@ int linkset_info(const struct linkset *ls, uint16_t slot, struct link_info *out)
         .has_psk = p->listed && p->listing.has_psk,
         .keepalive_s = p->listed ? p->listing.keepalive_s : 0,
         .on_link = l->on_link,
+        .asking = l->attempt.active && l->attempt.tries > 1,
         .ifindex = l->ifindex,
         .rx_ifindex = l->rx_ifindex,
         .endpoint = l->endpoint,

@@ -3,6 +3,9 @@
 
 #include <stdio.h>
 
+#define SILENT_BABEL (2 * BW_S)
+#define SILENT_LINK (WG_KEEPALIVE_TIMEOUT + WG_REKEY_TIMEOUT)
+
 const char *view_exit_state_name(enum view_exit_state s)
 {
     static const char *const names[] = {"none", "own", "searching", "joining", "active", "lost"};
@@ -39,17 +42,34 @@ static void link_name(const struct node *n, const struct link_info *l, char out[
     else bw_endpoint_text(&l->endpoint, out);
 }
 
+static struct babel_side babel_side(struct node *n, uint16_t slot)
+{
+    struct babel_side side = {.slot = slot, .rtt_us = -1, .cost = BABEL_INFINITY};
+    babel_each_neighbour(n->babel, find_side, &side);
+    return side;
+}
+
+// A neighbour that died leaves keys behind for minutes. A person is told what Babel has noticed by then, or, where Babel has
+// not met the other end, that it owes an answer (WireGuard paper, section 6.5).
+static bool is_silent(const struct node *n, const struct link_info *l, const struct babel_side *side)
+{
+    if (l->state != LINK_UP || !l->shared) return false;
+    uint64_t heard = atomic_load_explicit(&l->shared->last_rx, memory_order_relaxed);
+    if (!heard || heard > n->now) heard = l->last_handshake < n->now ? l->last_handshake : n->now;
+    if (side->found && side->cost == BABEL_INFINITY && n->now - heard > SILENT_BABEL) return true;
+    return l->asking && n->now - heard > SILENT_LINK;
+}
+
 static void fill_peer(struct node *n, const struct link_info *l, struct view_peer *v)
 {
-    struct babel_side side = {.slot = l->slot, .rtt_us = -1, .cost = BABEL_INFINITY};
-    babel_each_neighbour(n->babel, find_side, &side);
+    struct babel_side side = babel_side(n, l->slot);
     *v = (struct view_peer){.stock = l->kind != LINK_KIND_BYWAY && !side.byway, .address = l->addr, .endpoint = l->endpoint,
                             .rtt_us = side.rtt_us, .cost = side.cost, .last_handshake_s = -1};
     memcpy(v->key, l->key, sizeof v->key);
     const char *told = l->slot < n->slots ? n->neighbours[l->slot].name : "";
     snprintf(v->name, sizeof v->name, "%s", l->name[0] ? l->name : told);
     link_name(n, l, v->link);
-    snprintf(v->state, sizeof v->state, "%s", link_state_name(l->state));
+    snprintf(v->state, sizeof v->state, "%s", is_silent(n, l, &side) ? "silent" : link_state_name(l->state));
     snprintf(v->source, sizeof v->source, "%s", link_source_name(l->source));
     if (l->shared) {
         v->rx_bytes = atomic_load_explicit(&l->shared->rx_bytes, memory_order_relaxed);
@@ -142,7 +162,8 @@ static void link_problems(struct node *n, struct view_status *v)
                     "is byway running on another machine on the same cable or Wi-Fi? else `byway join` an invite");
     else if (!v->peers && settled)
         add_problem(v, "no-link-up", "neighbours are known but none answers",
-                    "check that UDP port 4870 is not blocked, and that both sides use the same network secret (`byway peers`)");
+                    "are they running and in reach? else check that UDP port 4870 is not blocked, and that both sides use the same "
+                    "network secret (`byway peers`)");
     if (n->twin_at && n->now - n->twin_at < 120 * BW_S)
         add_problem(v, "same-key", "another machine runs with this node's key",
                     "run `byway key new --force` on one of the two: a copied state folder cannot be used twice");
@@ -165,7 +186,8 @@ void node_view_status(struct node *n, struct view_status *v, bw_time now)
     for (int slot = -1; (slot = linkset_next(n->links, slot)) >= 0;) {
         struct link_info l;
         if (linkset_info(n->links, (uint16_t)slot, &l)) continue;
-        if (l.state == LINK_UP) v->peers++;
+        struct babel_side side = babel_side(n, (uint16_t)slot);
+        if (l.state == LINK_UP && !is_silent(n, &l, &side)) v->peers++;
         if (!l.shared) continue;
         v->rx_bytes += atomic_load_explicit(&l.shared->rx_bytes, memory_order_relaxed);
         v->tx_bytes += atomic_load_explicit(&l.shared->tx_bytes, memory_order_relaxed);
