@@ -2,7 +2,7 @@
 """Compares byway with Debian's wireguard-go: two nodes, or three in a row, in network namespaces joined by veth; round by
 round, so that both meet the same machine. One line per figure, medians; then their ratio.
 
-  speed.py [direct|relay]...      ROUNDS=5 SECS=5 (of each TCP run)    BYWAY=build/byway
+  speed.py [direct|relay]...      ROUNDS=3 SECS=5 (of each TCP run)  BYWAY=build/byway  SYSTEMS=byway,wireguard-go
 
 byway's nodes find each other by themselves; wireguard-go is configured, and the kernel forwards between its links.
 Needs no root where user namespaces may be made. Needs iperf3, wireguard-go and wg (Debian 12)."""
@@ -147,6 +147,8 @@ def wireguard_go(row):
 
 
 SYSTEMS = {"byway": byway, "wireguard-go": wireguard_go}
+if os.environ.get("SYSTEMS"):
+    SYSTEMS = {s: SYSTEMS[s] for s in os.environ["SYSTEMS"].split(",")}
 
 
 # ---- measuring ----
@@ -219,7 +221,7 @@ def compare(topology):
             v = [r[f] for r in got[s]]
             middle[s, f] = statistics.median(v)
             print("bench %s %s %s median=%.3g min=%.3g max=%.3g %s n=%d" % (topology, s, f, middle[s, f], min(v), max(v), UNITS[f], len(v)))
-    for f in UNITS:
+    for f in UNITS if len(SYSTEMS) > 1 else ():
         a, b = middle["byway", f], middle["wireguard-go", f]
         if min(a, b) > 0:
             print("bench %s ratio %s byway/wireguard-go=%.2f (%s is better)" % (topology, f, a / b, "more" if f in MORE_IS_BETTER else "less"))
