@@ -4,6 +4,7 @@
 //   net.c     interfaces, local prefixes, uplink  setup.c   addresses, routes, firewall, NAT, DNS follow the plans
 //   serve.c   the API's sources and actions       pinger.c  ping and trace
 //   peers.c   configured peers, name look-ups     reload.c  a changed configuration
+//   ledger.c  clients' volumes, the log of leases, the uplink's counters
 #ifndef DAEMON_PRIVATE_H
 #define DAEMON_PRIVATE_H
 
@@ -45,7 +46,7 @@ struct problem { // something wrong that the daemon itself knows, for status
     bool on;
     struct view_problem view;
 };
-enum { PROBLEM_SETUP, PROBLEM_FIREWALL, PROBLEM_FOREIGN, PROBLEM_DNS, PROBLEM_STORE, PROBLEM_GUARD, PROBLEMS };
+enum { PROBLEM_SETUP, PROBLEM_FIREWALL, PROBLEM_FOREIGN, PROBLEM_DNS, PROBLEM_STORE, PROBLEM_GUARD, PROBLEM_NAME, PROBLEMS };
 
 struct daemon {
     const struct run_options *opt;
@@ -95,7 +96,8 @@ struct daemon {
     char uplink4[16], uplink6[16]; // interfaces of the default routes outside the TUN, "" if none
     struct problem problems[PROBLEMS];
     struct pinger *pingers;
-    struct lookup *lookups;
+    struct named *named; // peers by name
+    struct os_timer *named_timer;
 };
 
 // daemon.c
@@ -122,6 +124,7 @@ void setup_close(struct daemon *d);
 void peers_apply(struct daemon *d, const struct config *old); // old NULL: at start
 void peers_resolve(struct daemon *d, const uint8_t key[32]);
 int peers_add(struct daemon *d, const struct config_peer *p, enum link_source source, struct api_error *e);
+void peers_forget(struct daemon *d, const uint8_t key[32]); // it was removed: its name is looked up no more
 void peers_close(struct daemon *d);
 
 // serve.c
@@ -133,6 +136,16 @@ int pinger_ping(void *ctx, const struct api_probe *p, struct api_reply *r, struc
 int pinger_trace(void *ctx, const struct api_probe *p, struct api_reply *r, struct api_error *e);
 void pinger_gone(void *ctx, struct api_reply *r);
 void pinger_close(struct daemon *d);
+
+// ledger.c: what clients used and who had which address, in the store; [internet]'s limits and rules as the node wants them
+struct limit_config ledger_limits(const struct config_internet *c);
+struct exitc_rules ledger_rules(const struct config_internet *c);
+void ledger_targets(const struct config_internet *c, struct bw_addr out[EXITC_TARGETS]);
+void ledger_open(struct daemon *d); // forgets what is too old
+void ledger_note(void *ctx, const struct exits_month *v, unsigned n);
+bool ledger_recall(void *ctx, struct exits_month *v);
+void ledger_log(void *ctx, const struct exits_logged *e);
+bool ledger_uplink(void *ctx, uint64_t *down, uint64_t *up);
 
 // reload.c
 int reload_file(struct daemon *d, struct api_error *e);

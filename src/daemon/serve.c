@@ -83,6 +83,7 @@ static int on_peer_remove(void *ctx, const uint8_t key[32], bool save, struct ap
 {
     struct daemon *d = ctx;
     int err = node_peer_remove(d->node, key, os_clock_now());
+    peers_forget(d, key);
     if (save) {
         int saved = config_save_remove_peer(d->config.path, key);
         if (!saved) {
