@@ -15,24 +15,29 @@ static inline uint64_t rest(const uint8_t *p, size_t n)
     return word(b);
 }
 
-// Halves of words go into two accumulators that can't overflow (2^32 words would be needed), so no carry has to be
-// caught inside the loop and the compiler can use vectors.
-static inline uint64_t halves(uint64_t low, uint64_t high)
+// Two words at a time, by whatever the machine has for that. Halves of words go into accumulators of their own that
+// can't overflow (2^32 words would be needed), so no carry has to be caught inside the loop.
+typedef uint64_t pair __attribute__((vector_size(16)));
+
+static inline pair two_words(const uint8_t *p)
 {
-    return csum_plus(low, csum_plus(high << 32, high >> 32));
+    pair w;
+    memcpy(&w, p, 16);
+    return w;
 }
 
 uint64_t csum_add(uint64_t sum, const uint8_t *p, size_t n)
 {
-    uint64_t low0 = 0, high0 = 0, low1 = 0, high1 = 0;
+    const pair half = {UINT32_MAX, UINT32_MAX};
+    pair low0 = {0}, high0 = {0}, low1 = {0}, high1 = {0};
     for (; n >= 32; p += 32, n -= 32) {
-        uint64_t a = word(p), b = word(p + 8), c = word(p + 16), d = word(p + 24);
-        low0 += a & 0xffffffff, high0 += a >> 32;
-        low1 += b & 0xffffffff, high1 += b >> 32;
-        low0 += c & 0xffffffff, high0 += c >> 32;
-        low1 += d & 0xffffffff, high1 += d >> 32;
+        pair a = two_words(p), b = two_words(p + 16);
+        low0 += a & half, high0 += a >> 32;
+        low1 += b & half, high1 += b >> 32;
     }
-    sum = csum_plus(sum, halves(low0 + low1, high0 + high1));
+    low0 += low1, high0 += high1;
+    uint64_t low = low0[0] + low0[1], high = high0[0] + high0[1];
+    sum = csum_plus(sum, csum_plus(low, csum_plus(high << 32, high >> 32)));
     for (; n >= 8; p += 8, n -= 8) sum = csum_plus(sum, word(p));
     return n ? csum_plus(sum, rest(p, n)) : sum;
 }
