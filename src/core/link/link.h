@@ -30,6 +30,9 @@
 #define LINK_SLOTS_MAX 4096 // hard limit of linkset_config.max_links
 #define LINK_LINKS_DEFAULT 1024
 #define LINK_HALF_OPEN_MAX 64   // links of unlisted keys whose handshake nobody has confirmed yet; the oldest gives way
+#define LINK_UNPROVEN_MAX 128   // links to unlisted keys of beacons that have not shaken hands yet; the oldest gives way
+#define LINK_FOUND_PER_S 20     // such links made a second ...
+#define LINK_FOUND_BURST 64     // ... after as many at once
 #define LINK_STRANGERS_PER_S 20 // under load: cookies a second for unknown senders on the own wires, all together
 #define LINK_RX_KEYS 3          // keypairs per link that may receive: current, next, previous
 
@@ -164,7 +167,8 @@ void linkset_each_peer(const struct linkset *ls, bool (*fn)(void *ctx, const str
 
 // A verified beacon: `key` is at endpoint (link-local, scope = ifindex) on ifindex. fresh: a start of that node that we
 // had not heard before. The node with the smaller key makes the handshake at once, the other one after a second without
-// it. BW_ERR_DENIED (policy), BW_ERR_NOMEM, BW_ERR_RANGE (own key).
+// it. BW_ERR_DENIED (policy), BW_ERR_NOMEM, BW_ERR_RANGE (own key), BW_ERR_AGAIN (too many new keys at once: the next beacon
+// will do).
 int linkset_discovered(struct linkset *ls, const uint8_t key[BW_KEY_LEN], uint32_t ifindex,
                        const struct bw_endpoint *at, bool fresh, bw_time now) BW_NODISCARD;
 void linkset_iface_gone(struct linkset *ls, uint32_t ifindex, bw_time now); // drops its on-link links

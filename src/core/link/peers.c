@@ -197,7 +197,7 @@ void linkset_set_policy(struct linkset *ls, enum link_policy policy, bool public
     for (unsigned i = 0; i < ls->slots_used; i++) {
         struct link *l = ls->slots[i];
         if (!l) continue;
-        if (!peer_allowed(ls, l->peer, l->on_link || public_)) {
+        if (!peer_allowed(ls, l->peer, l->on_link || l->near)) {
             link_free(ls, l);
         } else if (other_psk && !(l->peer->listed && l->peer->listing.has_psk)) {
             link_end_attempt(ls, l);
@@ -222,6 +222,31 @@ void linkset_each_peer(const struct linkset *ls, bool (*fn)(void *ctx, const str
     if (!fn(ctx, &p->listing)) return;
 }
 
+static bool unproven(const struct link *l)
+{
+    return l->beacon_at && !l->last_handshake && !l->peer->listed;
+}
+
+// Beacons cost their sender nothing, but each new key costs us a link, and the kernel a place in its neighbour table for the
+// address that the beacon came from. Who has shaken hands is not affected.
+static int make_room_for_found(struct linkset *ls, bw_time now)
+{
+    struct link *oldest = NULL;
+    unsigned count = 0;
+    if (!bucket_take(&ls->found, LINK_FOUND_PER_S, LINK_FOUND_BURST, now)) {
+        ls->drops[LINK_DROP_FLOOD]++;
+        return BW_ERR_AGAIN;
+    }
+    for (unsigned i = 0; i < ls->slots_used; i++) {
+        struct link *l = ls->slots[i];
+        if (!l || !unproven(l)) continue;
+        count++;
+        if (!oldest || l->since < oldest->since) oldest = l;
+    }
+    if (count >= LINK_UNPROVEN_MAX) link_free(ls, oldest);
+    return 0;
+}
+
 int linkset_discovered(struct linkset *ls, const uint8_t key[BW_KEY_LEN], uint32_t ifindex,
                        const struct bw_endpoint *at, bool fresh, bw_time now)
 {
@@ -229,10 +254,16 @@ int linkset_discovered(struct linkset *ls, const uint8_t key[BW_KEY_LEN], uint32
     if (!memcmp(key, mine, BW_KEY_LEN)) return BW_ERR_RANGE;
     struct peer *p = peer_find(ls, key);
     if (!peer_allowed(ls, p, true)) return BW_ERR_DENIED;
+    if (p) p->kind = LINK_KIND_BYWAY;
+    struct link *l = p ? link_for_arrival(p, ifindex, at) : NULL;
+    if (!l && !(p && p->listed)) {
+        int err = make_room_for_found(ls, now);
+        if (err) return err;
+    }
     p = peer_get(ls, key, NULL);
     if (!p) return BW_ERR_NOMEM;
     p->kind = LINK_KIND_BYWAY;
-    struct link *l = link_for_arrival(p, ifindex, at);
+    if (!l) l = link_for_arrival(p, ifindex, at);
     if (!l) {
         l = link_new(ls, p, true, ifindex, LINK_DISCOVERED, now);
         if (!l) {

@@ -94,11 +94,12 @@ static void drop_oldest_half_open(struct linkset *ls)
 }
 
 static struct link *incoming_link(struct linkset *ls, struct peer *p, uint32_t ifindex, const struct bw_endpoint *from,
-                                  bw_time now)
+                                  bool on_link, bw_time now)
 {
     if (!p->listed && ls->stats.half_open >= LINK_HALF_OPEN_MAX) drop_oldest_half_open(ls);
     struct link *l = link_new(ls, p, arrival_is_on_link(p, from), ifindex, LINK_INCOMING, now);
     if (!l || p->listed) return l;
+    l->near = on_link;
     l->half_open = true;
     ls->stats.half_open++;
     return l;
@@ -124,7 +125,7 @@ static struct link *link_of_initiation(struct linkset *ls, struct peer *p, uint3
         ls->drops[LINK_DROP_FLOOD]++;
         return NULL;
     }
-    if (!l) l = incoming_link(ls, p, ifindex, from, now);
+    if (!l) l = incoming_link(ls, p, ifindex, from, on_link, now);
     if (!l) return NULL;
     stamp_remember(&p->seen, stamp);
     l->latest = *stamp;

@@ -85,6 +85,7 @@ struct link {
     bw_time beacon_at;        // last beacon, 0: none
     bw_time quiet_since;      // without keys since
     bool half_open;           // incoming, of an unlisted key, not yet confirmed
+    bool near;                // an unlisted key's, let in since it came from a network of our own
     bool up;                  // as last told by changed()
 };
 
@@ -97,7 +98,7 @@ struct linkset {
     struct noise_protocol noise;
     struct stamp_clock clock;
     struct cookie_jar jar;
-    struct bucket load, strangers;
+    struct bucket load, strangers, found;
     bw_time load_until;
     struct source_limit sources;
     struct table peers, indices;

@@ -186,6 +186,42 @@ static void test_half_open(void **state)
     w_free(w);
 }
 
+// Beacons of ever new keys that never shake hands: few links, few packets to made-up addresses; the neighbour in use and a
+// listed one are not touched, an honest newcomer gets in.
+static void test_beacon_flood(void **state)
+{
+    (void)state;
+    struct world *w = w_new(12, 3);
+    assert_int_equal(w_discovered(w, 0, 1, 1), 0);
+    assert_int_equal(w_discovered(w, 1, 0, 1), 0);
+    w_run(w, 100 * BW_MS);
+    assert_true(w_up(w, 0, 0));
+    struct linkset_stats before, after;
+    unsigned taken = 0;
+    linkset_stats(w->node[0].ls, &before);
+    for (int i = 0; i < 3000; i++) { // 50 a second, what discovery lets through
+        uint8_t key[32];
+        bw_rng_bytes(&w->rng, key, sizeof key);
+        key[31] &= 127;
+        struct bw_endpoint at = w_ll(7, 1);
+        int err = linkset_discovered(w->node[0].ls, key, 1, &at, true, w->now);
+        assert_true(!err || err == BW_ERR_AGAIN);
+        taken += !err;
+        w_run(w, 20 * BW_MS);
+        assert_true(w_links(w, 0) <= LINK_UNPROVEN_MAX + 1);
+    }
+    assert_in_range(taken, 1000, LINK_FOUND_BURST + 61 * LINK_FOUND_PER_S);
+    linkset_stats(w->node[0].ls, &after);
+    assert_true(after.initiations_sent - before.initiations_sent < 5000);
+    assert_true(w_up(w, 0, 0));
+    assert_int_equal(w->node[0].downs[0], 0);
+    for (int i = 0; i < 100 && w_discovered(w, 0, 2, 1); i++) w_run(w, 50 * BW_MS);
+    assert_int_equal(w_discovered(w, 2, 0, 1), 0);
+    w_run(w, 2 * BW_S);
+    assert_true(w_up(w, 2, 0));
+    w_free(w);
+}
+
 // One neighbour that shakes hands all the time, with stamps ever new, is slowed down.
 static void test_eager(void **state)
 {
@@ -394,6 +430,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_malformed), cmocka_unit_test(test_forged), cmocka_unit_test(test_replays),
         cmocka_unit_test(test_data_replay), cmocka_unit_test(test_own_key), cmocka_unit_test(test_half_open), cmocka_unit_test(test_eager),
+        cmocka_unit_test(test_beacon_flood),
         cmocka_unit_test(test_flood), cmocka_unit_test(test_flood_with_cookie), cmocka_unit_test(test_full),
         cmocka_unit_test(test_half_open_then_beacon), cmocka_unit_test(test_moved_response),
         cmocka_unit_test(test_out_of_memory),

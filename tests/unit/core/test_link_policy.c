@@ -45,6 +45,28 @@ static void test_open(void **state)
     w_free(w);
 }
 
+// A policy that is set again, or changed in something else, leaves those alone whom it let in.
+static void test_same_policy_again(void **state)
+{
+    (void)state;
+    struct world *w = with_policy(7, LINK_POLICY_OPEN, false);
+    struct link_peer p = w_peer(w, 1, true);
+    w->v4_on_link = true;
+    assert_int_equal(w_add(w, 0, &p), 0); // unknown to node 1, from a connected network
+    w_run(w, 2 * BW_S);
+    assert_true(w_up(w, 1, 0));
+    uint8_t none[32] = {0};
+    linkset_set_policy(w->node[1].ls, LINK_POLICY_OPEN, false, none, w->now);
+    assert_true(w_up(w, 1, 0));
+    assert_int_equal(w->node[1].downs[0], 0);
+    linkset_set_policy(w->node[1].ls, LINK_POLICY_OPEN, true, none, w->now);
+    linkset_set_policy(w->node[1].ls, LINK_POLICY_OPEN, false, none, w->now);
+    assert_true(w_up(w, 1, 0));
+    linkset_set_policy(w->node[1].ls, LINK_POLICY_CLOSED, false, none, w->now);
+    assert_int_equal(w_links(w, 1), 0);
+    w_free(w);
+}
+
 static void test_public(void **state)
 {
     (void)state;
@@ -189,6 +211,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_open), cmocka_unit_test(test_public), cmocka_unit_test(test_secret), cmocka_unit_test(test_closed),
         cmocka_unit_test(test_closing), cmocka_unit_test(test_stock), cmocka_unit_test(test_configured_linklocal),
+        cmocka_unit_test(test_same_policy_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
