@@ -9,7 +9,8 @@
 //                 a link with `internet`, any other target -> the TUN: the kernel sends it on
 //                 Babel (UDP 6696 to ff02::1:6 or our link-local address) -> punted to control, decrypted
 //                 anything else                            -> ICMP/ICMPv6 unreachable, rate limited, counted
-//   from the TUN: longest match over mesh FIB and tunnel FIB -> a link, or IP-in-IPv6 to a tunnel peer and then a link
+//   from the TUN: longest match over mesh FIB and tunnel FIB -> a link, or IP-in-IPv6 to a tunnel peer and then a link;
+//                 with a mesh address that is not ours as its source -> dropped
 // The place of the end-to-end layer is fwd_tunnel_out()/fwd_tunnel_in(): today RFC 2473 encapsulation, later ESP.
 #ifndef CORE_FWD_FWD_H
 #define CORE_FWD_FWD_H

@@ -131,6 +131,11 @@ static bool route(struct tx *b, struct path *p)
         fwd_drop(b->f, FWD_DROP_LOOP);
         return false;
     }
+    // A mesh address is proof of who speaks: what the kernel forwards for others (its LAN, its uplink) can't borrow one.
+    if (v->version == 6 && v->src.b[0] == 0xfc && !snapshot_is_self(b->s, &v->src)) {
+        fwd_drop(b->f, FWD_DROP_MARTIAN);
+        return false;
+    }
     if (end_out(b->s, fwd_route_to(b->f, b->s, &v->dst, true), p, &why)) return true;
     fwd_drop(b->f, why);
     if (why == FWD_DROP_NO_ROUTE) icmp_error(b->f, b->s, v, ICMP_NO_ROUTE, 0, FWD_NO_LINK, b->now);

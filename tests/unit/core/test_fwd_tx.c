@@ -318,6 +318,25 @@ static void hostile_frames(void **state)
     }
 }
 
+// The kernel forwards for a LAN: that may have any address but a mesh address, which would be somebody else's.
+static void no_mesh_address_but_our_own_leaves(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *src;
+        bool leaves;
+    } all[] = {{"fc01::1", true}, {"fd00:7::1", true}, {"2001:db8::1", true}, {"fc03::3", false}, {"fc02::2", false}, {"fc00::e", false}};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        uint8_t p[200];
+        size_t n = kit_udp(p, all[i].src, "fc02::2", 1, 2, 20, false);
+        kit_clear(&a.out);
+        uint64_t before = fwd_drops(a.fwd, FWD_DROP_MARTIAN);
+        kit_from_tun(&a, p, n);
+        assert_int_equal(a.out.wires, all[i].leaves);
+        assert_int_equal(fwd_drops(a.fwd, FWD_DROP_MARTIAN) - before, !all[i].leaves);
+    }
+}
+
 int main(void)
 {
     if (bw_crypto_init()) return 1;
@@ -331,6 +350,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(unroutable, two_nodes, end),
         cmocka_unit_test_setup_teardown(errors_are_limited, two_nodes, end),
         cmocka_unit_test_setup_teardown(hostile_frames, two_nodes, end),
+        cmocka_unit_test_setup_teardown(no_mesh_address_but_our_own_leaves, two_nodes, end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
