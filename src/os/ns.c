@@ -1,8 +1,15 @@
 #include "os/ns.h"
 
+#include <errno.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "os/why.h"
 
 // NET_NS_INIT_INO of linux/nsfs.h since 6.18; numbers that are given out begin at 0xf0000000, on older kernels too.
 #define INIT_NET_INO 0xeffffff9u
@@ -59,4 +66,19 @@ bool os_ns_is_mount(const char *path)
     }
     fclose(f);
     return found;
+}
+
+int os_ns_claim(int *fd, char *why, size_t n)
+{
+    struct sockaddr_un a = {.sun_family = AF_UNIX};
+    static const char name[] = "byway-node"; // abstract: such names belong to the network namespace and die with their holder
+    memcpy(a.sun_path + 1, name, sizeof name - 1);
+    *fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (*fd >= 0 && !bind(*fd, (struct sockaddr *)&a, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + sizeof name))) return 0;
+    int err = errno == EADDRINUSE ? BW_ERR_EXISTS : BW_ERR_SYS;
+    if (*fd >= 0) close(*fd);
+    *fd = -1;
+    if (err == BW_ERR_SYS) return os_why(err, why, n, "no socket can be made: %m");
+    return os_why(err, why, n, "another byway node runs in this network namespace (stop it, or give this one a namespace of its own: "
+                               "ip netns add NAME, ip netns exec NAME byway run ...)");
 }

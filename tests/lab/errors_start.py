@@ -165,10 +165,13 @@ with step("the same state in use by a running node"):
     b = netkit.Byway(a, "[discover]\ninterfaces = none\n[internet]\nuse = none\n")
     refused(["state|running|in use"], state=b.state, sets=["tun.interface=bw1", "listen.port=4999", "api.listen=none"])
     check(b.get("status")["uptime_s"] >= 0, "the running node suffered")
+with step("another node in the same network namespace"):
+    refused(["network namespace"], sets=["tun.interface=bw1", "listen.port=4999", "api.listen=none"])
+    check(b.get("status")["uptime_s"] >= 0, "the running node suffered")
 with step("the socket in use by a running node"):
+    elsewhere = netkit.Node("e")
     was = traces()
-    p = a.spawn(netkit.BYWAY, "run", "--state", netkit.path("state-2"), "--socket", b.socket, "--set", "tun.interface=bw1",
-                "--set", "listen.port=4999", "--set", "api.listen=none", name="second")
+    p = elsewhere.spawn(netkit.BYWAY, "run", "--state", netkit.path("state-2"), "--socket", b.socket, name="second")
     check(p.wait(15) == 1, "exit status %s: %s" % (p.p.returncode, p.text()[-300:]))
     check("byway: " in p.text() and "sock" in p.text(), "it says: " + p.text()[-300:])
     same_as(was)
