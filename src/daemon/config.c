@@ -63,12 +63,32 @@ static bool discover_equal(const struct config_discover *a, const struct config_
     return !strcmp(a->secret_file, b->secret_file);
 }
 
+static bool limits_equal(const struct config_internet *a, const struct config_internet *b)
+{
+    if (a->limit_down_bps != b->limit_down_bps || a->limit_up_bps != b->limit_up_bps) return false;
+    if (a->limit_client_down_bps != b->limit_client_down_bps || a->limit_client_up_bps != b->limit_client_up_bps) return false;
+    if (a->floor_down_bps != b->floor_down_bps || a->floor_up_bps != b->floor_up_bps) return false;
+    if (a->volume != b->volume || a->volume_client != b->volume_client) return false;
+    if (a->connections != b->connections || a->connections_client != b->connections_client) return false;
+    if (a->block_count != b->block_count || a->log_leases_days != b->log_leases_days) return false;
+    for (uint32_t i = 0; i < a->block_count; i++)
+        if (a->block[i].what != b->block[i].what || a->block[i].from != b->block[i].from || a->block[i].to != b->block[i].to) return false;
+    return true;
+}
+
+static bool exits_equal(const struct config_internet *a, const struct config_internet *b)
+{
+    if (a->prefer_count != b->prefer_count || a->never_count != b->never_count) return false;
+    return !memcmp(a->prefer, b->prefer, a->prefer_count * sizeof *a->prefer) &&
+           !memcmp(a->never, b->never, a->never_count * sizeof *a->never);
+}
+
 static bool internet_equal(const struct config_internet *a, const struct config_internet *b)
 {
     if (a->share != b->share || strcmp(a->share_interface, b->share_interface)) return false;
     if (a->use != b->use || !bw_addr_eq(&a->use_address, &b->use_address)) return false;
     if (a->killswitch != b->killswitch || a->dns != b->dns || a->probe != b->probe) return false;
-    if (a->limit_down_bps != b->limit_down_bps || a->limit_up_bps != b->limit_up_bps) return false;
+    if (!limits_equal(a, b) || !exits_equal(a, b)) return false;
     if (a->probe_count != b->probe_count) return false;
     for (uint32_t i = 0; i < a->probe_count; i++) {
         if (!endpoint_equal(&a->probes[i], &b->probes[i])) return false;

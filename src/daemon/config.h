@@ -23,6 +23,7 @@
 #define CONFIG_PREFIXES 64
 #define CONFIG_RULES 64
 #define CONFIG_PROBES 8
+#define CONFIG_EXITS 16 // in [internet] prefer and never
 #define CONFIG_PEERS 1024
 
 // HOST:PORT where HOST is an address or a name. For an address, `addr` is filled in and no look-up is needed.
@@ -82,7 +83,16 @@ struct config_internet {
     struct config_endpoint probes[CONFIG_PROBES];
     uint32_t probe_count;
     bool dns;                              // auto
-    uint64_t limit_down_bps, limit_up_bps; // bit/s; 0: none
+    struct bw_addr prefer[CONFIG_EXITS], never[CONFIG_EXITS]; // mesh addresses of exits
+    uint32_t prefer_count, never_count;
+    uint64_t limit_down_bps, limit_up_bps; // bit/s; 0: none; all clients together
+    uint64_t limit_client_down_bps, limit_client_up_bps;
+    uint64_t floor_down_bps, floor_up_bps; // for the owner
+    uint64_t volume, volume_client;        // bytes a month, both directions; 0: none
+    uint32_t connections, connections_client; // at a time; 0: any number
+    struct config_rule block[CONFIG_RULES];   // ports that clients may not reach; CONFIG_ALLOW_ALL: TCP and UDP
+    uint32_t block_count;
+    uint32_t log_leases_days;              // 0: none
 };
 struct config_firewall {
     struct config_rule rules[CONFIG_RULES];

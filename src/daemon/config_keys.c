@@ -133,6 +133,78 @@ KEY(internet_limit_up)
     return value_rate(s, &c->internet.limit_up_bps, why);
 }
 
+KEY(internet_prefer)
+{
+    (void)peer;
+    return value_exits(s, c->internet.prefer, &c->internet.prefer_count, why);
+}
+
+KEY(internet_never)
+{
+    (void)peer;
+    return value_exits(s, c->internet.never, &c->internet.never_count, why);
+}
+
+KEY(internet_limit_client_down)
+{
+    (void)peer;
+    return value_rate(s, &c->internet.limit_client_down_bps, why);
+}
+
+KEY(internet_limit_client_up)
+{
+    (void)peer;
+    return value_rate(s, &c->internet.limit_client_up_bps, why);
+}
+
+KEY(internet_floor_down)
+{
+    (void)peer;
+    return value_rate(s, &c->internet.floor_down_bps, why);
+}
+
+KEY(internet_floor_up)
+{
+    (void)peer;
+    return value_rate(s, &c->internet.floor_up_bps, why);
+}
+
+KEY(internet_volume)
+{
+    (void)peer;
+    return value_volume(s, &c->internet.volume, why);
+}
+
+KEY(internet_volume_client)
+{
+    (void)peer;
+    return value_volume(s, &c->internet.volume_client, why);
+}
+
+KEY(internet_connections)
+{
+    (void)peer;
+    return value_count(s, &c->internet.connections, why);
+}
+
+KEY(internet_connections_client)
+{
+    (void)peer;
+    return value_count(s, &c->internet.connections_client, why);
+}
+
+KEY(internet_block_ports)
+{
+    (void)peer;
+    return value_blocks(s, &c->internet, why);
+}
+
+KEY(internet_log_leases)
+{
+    (void)peer;
+    return value_days(s, &c->internet.log_leases_days, why);
+}
+
 KEY(firewall_allow)
 {
     (void)peer;
@@ -219,6 +291,18 @@ const struct config_key config_keys[] = {
     {"internet", "dns", CONFIG_INTERNET, false, internet_dns},
     {"internet", "limit-down", CONFIG_INTERNET, false, internet_limit_down},
     {"internet", "limit-up", CONFIG_INTERNET, false, internet_limit_up},
+    {"internet", "limit-client-down", CONFIG_INTERNET, false, internet_limit_client_down},
+    {"internet", "limit-client-up", CONFIG_INTERNET, false, internet_limit_client_up},
+    {"internet", "floor-down", CONFIG_INTERNET, false, internet_floor_down},
+    {"internet", "floor-up", CONFIG_INTERNET, false, internet_floor_up},
+    {"internet", "volume", CONFIG_INTERNET, false, internet_volume},
+    {"internet", "volume-client", CONFIG_INTERNET, false, internet_volume_client},
+    {"internet", "connections", CONFIG_INTERNET, false, internet_connections},
+    {"internet", "connections-client", CONFIG_INTERNET, false, internet_connections_client},
+    {"internet", "block-ports", CONFIG_INTERNET, true, internet_block_ports},
+    {"internet", "log-leases", CONFIG_INTERNET, false, internet_log_leases},
+    {"internet", "prefer", CONFIG_INTERNET, true, internet_prefer},
+    {"internet", "never", CONFIG_INTERNET, true, internet_never},
     {"firewall", "allow", CONFIG_FIREWALL, true, firewall_allow},
     {"routing", "export", CONFIG_ROUTING, true, routing_export},
     {"routing", "import", CONFIG_ROUTING, true, routing_import},

@@ -31,6 +31,11 @@ int value_name(const char *s, char out[CONFIG_NAME], const char *extra, char *wh
 int value_interface(const char *s, char out[CONFIG_IFNAME], char *why);
 int value_interfaces(const char *s, struct config_discover *d, char *why);
 int value_rate(const char *s, uint64_t *bps, char *why);
+int value_volume(const char *s, uint64_t *bytes, char *why);
+int value_exits(const char *s, struct bw_addr *out, uint32_t *count, char *why);
+int value_blocks(const char *s, struct config_internet *i, char *why);
+int value_days(const char *s, uint32_t *days, char *why);
+int value_count(const char *s, uint32_t *out, char *why); // none is 0
 int value_endpoint(const char *s, bool port_needed, struct config_endpoint *out, char *why);
 int value_probes(const char *s, struct config_internet *i, char *why);
 int value_rules(const char *s, struct config_firewall *f, char *why);

@@ -14,7 +14,7 @@
 
 #define FILE_MAX_BYTES (1u << 20)
 #define LINE_MAX_BYTES 4096
-#define KEYS_MAX 64 // >= config_key_count
+#define KEYS_MAX 128 // >= config_key_count
 
 // Where each key of a section was set, to name the first place when it comes again. 0: not yet.
 struct seen {
@@ -270,12 +270,26 @@ static void check_peers(struct reader *r)
     }
 }
 
+// What is kept for the owner is taken off the limit: without one there is nothing to take it off.
+static void check_floor(struct reader *r, const char *key, uint64_t floor, const char *limit_key, uint64_t limit)
+{
+    char where[64];
+    int line = line_of(r, "internet", key);
+    snprintf(where, sizeof where, "--set internet.%s", key);
+    if (floor && !limit)
+        report_add(r->rep, line, line ? NULL : where, "%s needs %s (set it to what the connection can do)", key, limit_key);
+    else if (floor && floor >= limit)
+        report_add(r->rep, line, line ? NULL : where, "%s is not less than %s: nothing would be left for clients", key, limit_key);
+}
+
 static void check_whole(struct reader *r)
 {
     if (r->c.discover.policy == CONFIG_POLICY_SECRET && !r->c.discover.secret_file[0]) {
         int line = line_of(r, "discover", "policy");
         report_add(r->rep, line, line ? NULL : "--set discover.policy", "policy = secret needs a secret-file");
     }
+    check_floor(r, "floor-down", r->c.internet.floor_down_bps, "limit-down", r->c.internet.limit_down_bps);
+    check_floor(r, "floor-up", r->c.internet.floor_up_bps, "limit-up", r->c.internet.limit_up_bps);
     check_peers(r);
 }
 

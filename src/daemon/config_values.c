@@ -148,6 +148,64 @@ int config_rate_parse(const char *s, uint64_t *bps)
     return value_rate(s, bps, why) ? BW_ERR_MALFORMED : 0;
 }
 
+int value_volume(const char *s, uint64_t *bytes, char *why)
+{
+    static const struct {
+        const char *unit;
+        uint64_t bytes;
+    } units[] = {{"kb", 1000}, {"mb", 1000000}, {"gb", 1000000000}, {"tb", 1000000000000}};
+    unsigned long v = 0;
+    if (!strcmp(s, "none")) {
+        *bytes = 0;
+        return 0;
+    }
+    const char *p = digits(s, " kKmMgGtT", 1000000, &v);
+    while (p && *p == ' ') p++;
+    size_t n = p ? strlen(p) : 0;
+    if (n > 6 && !strcasecmp(p + n - 6, "/month")) n -= 6;
+    for (size_t i = 0; p && v && i < sizeof units / sizeof *units; i++) {
+        if (n != 2 || strncasecmp(p, units[i].unit, 2)) continue;
+        *bytes = v * units[i].bytes;
+        return 0;
+    }
+    return SAY("not a volume (write none, or e.g. 20GB/month; units are kB, MB, GB, TB)");
+}
+
+int value_exits(const char *s, struct bw_addr *out, uint32_t *count, char *why)
+{
+    char item[64];
+    int got;
+    *count = 0;
+    while ((got = next_item(&s, item, sizeof item, why)) > 0) {
+        if (*count == CONFIG_EXITS) return SAY("more than %d exits", CONFIG_EXITS);
+        if (bw_addr_parse(item, &out[*count]) || !bw_addr_is_mesh(&out[*count]))
+            return SAY("`%.40s` is not a mesh address (fc...; `byway exits` lists them)", item);
+        ++*count;
+    }
+    return got;
+}
+
+int value_days(const char *s, uint32_t *days, char *why)
+{
+    unsigned long v;
+    *days = 0;
+    if (!strcmp(s, "none")) return 0;
+    const char *p = digits(s, "d", 3650, &v);
+    if (!p || !v || *p != 'd' || p[1]) return SAY("not a number of days (write none, or e.g. 30d)");
+    *days = (uint32_t)v;
+    return 0;
+}
+
+int value_count(const char *s, uint32_t *out, char *why)
+{
+    unsigned long v;
+    *out = 0;
+    if (!strcmp(s, "none")) return 0;
+    if (value_number(s, 1, 1000000, &v, why)) return SAY("neither none nor a number from 1 to 1000000");
+    *out = (uint32_t)v;
+    return 0;
+}
+
 static bool is_host_name(const char *s)
 {
     size_t n = strlen(s), label = 0;
@@ -295,6 +353,23 @@ int value_rules(const char *s, struct config_firewall *f, char *why)
         if (f->count == CONFIG_RULES) return SAY("more than %d rules", CONFIG_RULES);
         if (rule(item, &f->rules[f->count], why)) return -1;
         f->count++;
+    }
+    return got;
+}
+
+int value_blocks(const char *s, struct config_internet *c, char *why)
+{
+    char item[64];
+    int got;
+    c->block_count = 0;
+    if (!strcmp(s, "none")) return 0;
+    while ((got = next_item(&s, item, sizeof item, why)) > 0) {
+        if (c->block_count == CONFIG_RULES) return SAY("more than %d entries", CONFIG_RULES);
+        struct config_rule *r = &c->block[c->block_count];
+        bool tcp = !strncmp(item, "tcp/", 4), udp = !strncmp(item, "udp/", 4);
+        r->what = tcp ? CONFIG_ALLOW_TCP : udp ? CONFIG_ALLOW_UDP : CONFIG_ALLOW_ALL;
+        if (ports(item + (tcp || udp ? 4 : 0), r, why)) return -1;
+        c->block_count++;
     }
     return got;
 }

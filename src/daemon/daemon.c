@@ -207,7 +207,7 @@ static int open_node(struct daemon *d)
     struct node_config n = {.id = &d->id, .port = d->udp[0].port, .threads = 1 + d->threads, .policy = policies[c->discover.policy],
                             .public_ = c->listen.is_public, .transit = c->routing.transit, .exports = c->routing.exports,
                             .export_count = c->routing.export_count, .imports = imports, .denied = denied,
-                            .limit_down_bps = c->internet.limit_down_bps, .limit_up_bps = c->internet.limit_up_bps};
+                            .limits = ledger_limits(&c->internet)};
     for (uint32_t i = 0; i < c->routing.import_count; i++) {
         if (c->routing.imports[i].deny) denied[n.denied_count++] = c->routing.imports[i].prefix;
         else imports[n.import_count++] = c->routing.imports[i].prefix;
@@ -215,6 +215,7 @@ static int open_node(struct daemon *d)
     snprintf(n.name, sizeof n.name, "%s", c->node.name);
     memcpy(n.secret, c->discover.secret, sizeof n.secret);
     probe_families(&c->internet, &n);
+    ledger_targets(&c->internet, n.targets);
     int err = read_numbers(d, &n);
     if (err) return err;
     struct worker_config w = {.threads = d->threads, .udp = d->udp, .tun = &d->tun};
@@ -265,6 +266,7 @@ static int open_services(struct daemon *d)
         daemon_fail(d, "%s", why);
         return err;
     }
+    ledger_open(d);
     if (os_store_iter(d->store, "lease", restore_lease, d) < 0)
         bw_log(&d->log, BW_WARN, "stored leases could not be read: %s", os_store_error(d->store));
     peers_apply(d, NULL);

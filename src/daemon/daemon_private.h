@@ -4,6 +4,7 @@
 //   net.c     interfaces, local prefixes, uplink  setup.c   addresses, routes, firewall, NAT, DNS follow the plans
 //   serve.c   the API's sources and actions       pinger.c  ping and trace
 //   peers.c   configured peers, name look-ups     reload.c  a changed configuration
+//   ledger.c  clients' volumes, the log of leases, the uplink's counters
 #ifndef DAEMON_PRIVATE_H
 #define DAEMON_PRIVATE_H
 
@@ -135,6 +136,16 @@ int pinger_ping(void *ctx, const struct api_probe *p, struct api_reply *r, struc
 int pinger_trace(void *ctx, const struct api_probe *p, struct api_reply *r, struct api_error *e);
 void pinger_gone(void *ctx, struct api_reply *r);
 void pinger_close(struct daemon *d);
+
+// ledger.c: what clients used and who had which address, in the store; [internet]'s limits and rules as the node wants them
+struct limit_config ledger_limits(const struct config_internet *c);
+struct exitc_rules ledger_rules(const struct config_internet *c);
+void ledger_targets(const struct config_internet *c, struct bw_addr out[EXITC_TARGETS]);
+void ledger_open(struct daemon *d); // forgets what is too old
+void ledger_note(void *ctx, const struct exits_month *v, unsigned n);
+bool ledger_recall(void *ctx, struct exits_month *v);
+void ledger_log(void *ctx, const struct exits_logged *e);
+bool ledger_uplink(void *ctx, uint64_t *down, uint64_t *up);
 
 // reload.c
 int reload_file(struct daemon *d, struct api_error *e);

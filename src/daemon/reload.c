@@ -6,7 +6,10 @@ void reload_internet(struct daemon *d)
     const struct config_internet *c = &d->config.internet;
     static const enum exitc_use uses[] = {[CONFIG_USE_AUTO] = EXITC_AUTO, [CONFIG_USE_ALWAYS] = EXITC_ALWAYS,
                                           [CONFIG_USE_NONE] = EXITC_NONE, [CONFIG_USE_ADDRESS] = EXITC_PINNED};
-    node_set_limits(d->node, c->limit_down_bps, c->limit_up_bps);
+    struct limit_config limits = ledger_limits(c);
+    struct exitc_rules rules = ledger_rules(c);
+    node_set_limits(d->node, &limits, os_clock_now());
+    node_set_exit_rules(d->node, &rules, os_clock_now());
     node_use(d->node, uses[c->use], &c->use_address, c->killswitch, os_clock_now());
     node_share(d->node, c->share != CONFIG_SHARE_NO, os_clock_now());
     d->setup_dirty = true;

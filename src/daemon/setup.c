@@ -74,8 +74,10 @@ static int apply_share(struct daemon *d, const struct exits_plan *share, const s
         .uplink4 = forced ? forced : *d->uplink4 ? d->uplink4 : NULL,
         .uplink6 = forced ? forced : *d->uplink6 ? d->uplink6 : NULL,
         .stock = node_has_stock_internet(d->node),
-        .limit_down_bps = c->internet.limit_down_bps,
-        .limit_up_bps = c->internet.limit_up_bps,
+        .connections = c->internet.connections,
+        .connections_client = c->internet.connections_client,
+        .block = c->internet.block,
+        .block_count = c->internet.block_count,
         .mtu = c->tun.mtu ? c->tun.mtu : FWD_MTU,
     };
     return share_apply(&d->share, &r, why, n);

@@ -12,7 +12,7 @@
 #define RULES_MAX 65536
 #define TCP4_OVERHEAD 40 // IP and TCP headers
 #define TCP6_OVERHEAD 60
-#define BURST_MS 100     // of the rate limits; the kernel's bucket holds a second's worth besides
+#define COUNTED_MAX 8192 // clients whose connections are counted; more than there are leases
 
 // ---- text that grows; too much is remembered, not overrun ----
 
@@ -89,6 +89,10 @@ static void sets(struct text *t, const struct share_rules *r)
 {
     add_set(t, "bounds4", true, bounds4, r->connected, r->connected_count, is_network);
     add_set(t, "bounds6", false, bounds6, r->connected, r->connected_count, is_network);
+    if (r->share.wanted && r->connections_client) {
+        add(t, "  set each4 {\n    type ipv4_addr; flags dynamic; size %u\n  }\n", COUNTED_MAX);
+        add(t, "  set each6 {\n    type ipv6_addr; flags dynamic; size %u\n  }\n", COUNTED_MAX);
+    }
     add_set(t, "direct4", true, private4, r->imports, r->import_count, NULL);
     add_set(t, "direct6", false, private6, r->imports, r->import_count, NULL);
 }
@@ -160,21 +164,6 @@ static void clamp(struct text *t, const struct share_rules *r)
     add(t, "    meta nfproto ipv6 tcp flags & (syn | rst) == syn tcp option maxseg size set %u\n", mtu - TCP6_OVERHEAD);
 }
 
-static void limit_object(struct text *t, const char *name, uint64_t bps)
-{
-    uint64_t bytes = bps / 8 ? bps / 8 : 1, burst = bytes * BURST_MS / 1000;
-    if (!bps) return;
-    add(t, "  limit %s {\n    rate over %llu bytes/second burst %llu bytes\n  }\n", name, (unsigned long long)bytes,
-        (unsigned long long)(burst < 16000 ? 16000 : burst));
-}
-
-static void limit_rule(struct text *t, const struct bw_prefix *pool, const char *end, const char *name, uint64_t bps)
-{
-    char p[BW_PREFIX_TEXT];
-    if (!bps || !pool->len) return;
-    add(t, "    %s %s %s limit name \"%s\" counter drop\n", family(bw_prefix_is_v4(pool)), end, bw_prefix_text(pool, p), name);
-}
-
 static void pool_rule(struct text *t, const struct bw_prefix *pool, const char *end, const char *verdict)
 {
     char p[BW_PREFIX_TEXT];
@@ -185,10 +174,6 @@ static void from_mesh(struct text *t, const struct share_rules *r)
 {
     add(t, "  chain from_mesh {\n");
     clamp(t, r);
-    if (r->share.wanted) {
-        limit_rule(t, &r->share.pool4, "saddr", "up", r->limit_up_bps);
-        limit_rule(t, &r->share.pool6, "saddr", "up", r->limit_up_bps);
-    }
     add(t, "    ct state established,related accept\n");
     if (r->share.wanted) {
         pool_rule(t, &r->share.pool4, "saddr", "goto internet");
@@ -199,12 +184,42 @@ static void from_mesh(struct text *t, const struct share_rules *r)
     add(t, "    counter drop\n  }\n");
 }
 
+static void blocked_ports(struct text *t, const struct share_rules *r)
+{
+    static const char *const protocols[] = {[CONFIG_ALLOW_ALL] = "{ tcp, udp }", [CONFIG_ALLOW_TCP] = "tcp", [CONFIG_ALLOW_UDP] = "udp"};
+    for (unsigned i = 0; i < r->block_count; i++) {
+        const struct config_rule *b = &r->block[i];
+        if (b->what == CONFIG_ALLOW_ICMP) continue;
+        add(t, "    meta l4proto %s th dport %u-%u counter reject with icmpx type admin-prohibited\n", protocols[b->what], b->from, b->to);
+    }
+}
+
+// How many connections clients may have. What goes beyond that is told so at once: a new one can be tried when others end.
+static void connections(struct text *t, const struct share_rules *r, const struct bw_prefix *pool)
+{
+    char p[BW_PREFIX_TEXT];
+    if (!pool->len) return;
+    bool v4 = bw_prefix_is_v4(pool);
+    const char *ip = family(v4);
+    bw_prefix_text(pool, p);
+    if (r->connections_client)
+        add(t, "    %s saddr %s ct state new add @each%d { %s saddr ct count over %u } counter reject with icmpx type admin-prohibited\n", ip,
+            p, v4 ? 4 : 6, ip, r->connections_client);
+    if (r->connections)
+        add(t, "    %s saddr %s ct state new ct count over %u counter reject with icmpx type admin-prohibited\n", ip, p, r->connections);
+}
+
 // Clients and stock peers: out through the uplink (or, for stock peers, our own exit), and nowhere else.
 static void internet(struct text *t, const struct share_rules *r)
 {
     add(t, "  chain internet {\n");
     add(t, "    ip daddr @bounds4 counter reject with icmpx type admin-prohibited\n");
     add(t, "    ip6 daddr @bounds6 counter reject with icmpx type admin-prohibited\n");
+    blocked_ports(t, r);
+    if (r->share.wanted) {
+        connections(t, r, &r->share.pool4);
+        connections(t, r, &r->share.pool6);
+    }
     if (r->exit.active) add(t, "    oifname \"%s\" accept\n", r->tun);
     if (r->uplink4) add(t, "    meta nfproto ipv4 oifname \"%s\" accept\n", r->uplink4);
     if (r->uplink6) add(t, "    meta nfproto ipv6 oifname \"%s\" accept\n", r->uplink6);
@@ -215,10 +230,6 @@ static void to_mesh(struct text *t, const struct share_rules *r)
 {
     add(t, "  chain to_mesh {\n");
     clamp(t, r);
-    if (r->share.wanted) {
-        limit_rule(t, &r->share.pool4, "daddr", "down", r->limit_down_bps);
-        limit_rule(t, &r->share.pool6, "daddr", "down", r->limit_down_bps);
-    }
     add(t, "    ct state established,related accept\n");
     if (r->share.wanted) { // clients are reached by answers only
         pool_rule(t, &r->share.pool4, "daddr", "counter drop");
@@ -271,10 +282,6 @@ int share_ruleset(const struct share_rules *r, char *out, size_t cap)
     struct text t = {.p = out, .cap = cap};
     if (!cap) return BW_ERR_SHORT;
     add(&t, "table inet " SHARE_TABLE " {\n");
-    if (r->share.wanted) {
-        limit_object(&t, "up", r->limit_up_bps);
-        limit_object(&t, "down", r->limit_down_bps);
-    }
     sets(&t, r);
     input(&t, r);
     output(&t, r);

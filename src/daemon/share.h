@@ -37,7 +37,9 @@ struct share_rules { // what the table follows from; pointers must live during s
     struct exitc_plan exit;              // from internet_client_plan()
     const char *uplink4, *uplink6;       // interfaces towards the Internet; NULL: none
     bool stock;                          // some peer has `internet = yes`
-    uint64_t limit_down_bps, limit_up_bps; // all clients together; 0: none
+    uint32_t connections, connections_client; // that clients may have at a time, all together and each; 0: any number
+    const struct config_rule *block;     // ports that clients may not reach
+    unsigned block_count;
     uint16_t mtu;                        // of the TUN
 };
 

@@ -72,6 +72,26 @@ int lease_request_decode(const char *text, size_t n, struct lease_request *r, st
 
 // ---- the lease ----
 
+static int news_put(json_t *o, const struct lease *l)
+{
+    if (l->news && json_object_set_new(o, "news", json_integer(l->news))) return BW_ERR_NOMEM;
+    return *l->notice && json_object_set_new(o, "notice", json_string(l->notice)) ? BW_ERR_NOMEM : 0;
+}
+
+// Shown to people and written to logs: printable ASCII only.
+static int notice_take(json_t *o, char out[LEASE_NOTICE])
+{
+    const json_t *v = json_object_get(o, "notice");
+    const char *s = json_string_value(v);
+    if (!s) return v ? BW_ERR_MALFORMED : 0;
+    size_t n = json_string_length(v);
+    if (n >= LEASE_NOTICE) return BW_ERR_RANGE;
+    for (size_t i = 0; i < n; i++)
+        if (s[i] < 0x20 || s[i] > 0x7e) return BW_ERR_RANGE;
+    memcpy(out, s, n + 1);
+    return 0;
+}
+
 static json_t *lease_json(const struct lease *l)
 {
     json_t *o = json_pack("{s:i, s:i, s:I, s:I, s:[]}", "version", (int)l->version, "mtu", (int)l->mtu, "lifetime",
@@ -81,7 +101,7 @@ static json_t *lease_json(const struct lease *l)
         signed_set_addr(o, "client", &l->client) || signed_set_bytes(o, "nonce", l->nonce, sizeof l->nonce) ||
         signed_set_addr(o, "inner4", &l->inner4) || signed_set_addr(o, "inner6", &l->inner6) ||
         signed_set_addr(o, "gateway4", &l->gateway4) || signed_set_addr(o, "gateway6", &l->gateway6) ||
-        signed_set_addrs(o, "dns", l->dns, l->dns_count)) {
+        signed_set_addrs(o, "dns", l->dns, l->dns_count) || news_put(o, l)) {
         json_decref(o);
         return NULL;
     }
@@ -131,7 +151,7 @@ static int lease_sensible(const struct lease *l)
 
 static int lease_take(json_t *o, struct lease *l)
 {
-    uint64_t version = 0, mtu = 0, lifetime = 0;
+    uint64_t version = 0, mtu = 0, lifetime = 0, news = 0;
     int err = signed_get_u64(o, "version", UINT32_MAX, &version);
     if (!err) err = signed_get_addr(o, "address", &l->address);
     if (!err) err = signed_get_addr(o, "client", &l->client);
@@ -144,10 +164,13 @@ static int lease_take(json_t *o, struct lease *l)
     if (!err) err = signed_get_u64(o, "mtu", UINT16_MAX, &mtu);
     if (!err) err = signed_get_u64(o, "lifetime", LIFETIME_MAX, &lifetime);
     if (!err) err = signed_get_u64_opt(o, "serial", INT64_MAX, &l->serial);
+    if (!err) err = signed_get_u64_opt(o, "news", UINT16_MAX, &news);
+    if (!err) err = notice_take(o, l->notice);
     if (err) return err;
     l->version = (uint32_t)version;
     l->mtu = (uint16_t)mtu;
     l->lifetime_s = (uint32_t)lifetime;
+    l->news = (uint16_t)news;
     return lease_sensible(l);
 }
 

@@ -9,6 +9,7 @@
 #define LEASE_NONCE 16
 #define LEASE_KNOWN 8
 #define LEASE_DNS 4
+#define LEASE_NOTICE 160
 
 struct lease_request {
     uint32_t version;
@@ -36,6 +37,8 @@ struct lease {
     uint16_t mtu;
     uint32_t lifetime_s;
     uint64_t serial;             // counts the leases that the exit granted
+    uint16_t news;               // heartbeats carry another number once a renewal would bring something new
+    char notice[LEASE_NOTICE];   // why the client gets less than others (its volume is used up), for people; "": it does not
 };
 
 int lease_request_cover(const struct lease_request *r, uint8_t *out, size_t cap) BW_NODISCARD;

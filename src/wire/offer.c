@@ -27,7 +27,9 @@ static int name_take(json_t *o, char *out)
 static int limits_put(json_t *o, const struct offer *f)
 {
     json_t *limits = json_pack("{s:I, s:I}", "down_bps", (json_int_t)f->down_bps, "up_bps", (json_int_t)f->up_bps);
-    return json_object_set_new(o, "limits", limits) ? BW_ERR_NOMEM : 0;
+    if (json_object_set_new(o, "limits", limits)) return BW_ERR_NOMEM;
+    if (f->volume && json_object_set_new(limits, "volume", json_integer((json_int_t)f->volume))) return BW_ERR_NOMEM;
+    return f->load && json_object_set_new(o, "load", json_integer(f->load)) ? BW_ERR_NOMEM : 0;
 }
 
 static json_t *to_json(const struct offer *f)
@@ -69,7 +71,8 @@ static int limits_take(json_t *o, struct offer *f)
     if (!limits) return 0;
     if (!json_is_object(limits)) return BW_ERR_MALFORMED;
     int err = signed_get_u64_opt(limits, "down_bps", RATE_MAX, &f->down_bps);
-    return err ? err : signed_get_u64_opt(limits, "up_bps", RATE_MAX, &f->up_bps);
+    if (!err) err = signed_get_u64_opt(limits, "up_bps", RATE_MAX, &f->up_bps);
+    return err ? err : signed_get_u64_opt(limits, "volume", INT64_MAX, &f->volume);
 }
 
 static int landmarks_check(json_t *o)
@@ -90,13 +93,14 @@ static int sensible(const struct offer *f)
 
 static int from_json(json_t *o, struct offer *f)
 {
-    uint64_t version = 0, mtu = 0, lifetime = 0;
+    uint64_t version = 0, mtu = 0, lifetime = 0, load = 0;
     int err = signed_get_u64(o, "version", UINT32_MAX, &version);
     if (!err) err = signed_get_addr(o, "address", &f->address);
     if (!err) err = name_take(o, f->name);
     if (!err) err = signed_get_families(o, &f->v4, &f->v6);
     if (!err) err = signed_get_u64_opt(o, "price", PRICE_MAX, &f->price);
     if (!err) err = limits_take(o, f);
+    if (!err) err = signed_get_u64_opt(o, "load", 100, &load);
     if (!err) err = signed_get_addr_opt(o, "gateway4", &f->gateway4);
     if (!err) err = signed_get_addr_opt(o, "gateway6", &f->gateway6);
     if (!err) err = signed_get_u64(o, "mtu", UINT16_MAX, &mtu);
@@ -108,6 +112,7 @@ static int from_json(json_t *o, struct offer *f)
     f->version = (uint32_t)version;
     f->mtu = (uint16_t)mtu;
     f->lifetime_s = (uint32_t)lifetime;
+    f->load = (uint32_t)load;
     return sensible(f);
 }
 

@@ -19,6 +19,8 @@ struct offer {
     bool v4, v6;                 // families that it carries
     uint64_t price;              // per 10^9 bytes, in the market's smallest unit; 0: free
     uint64_t down_bps, up_bps;   // limits for one client, bit/s; 0: none
+    uint64_t volume;             // bytes that one client may move in a month; 0: no limit
+    uint32_t load;               // how busy it is, 0 to 100
     struct bw_addr gateway4, gateway6; // inner addresses that answer heartbeats; zero where the family is absent
     uint16_t mtu;                // of inner packets
     uint64_t issued;             // the exit's clock, Unix seconds; not to be trusted

@@ -46,7 +46,7 @@ static void packets(const uint8_t *p, size_t n)
     static uint8_t out[2048];
     struct echo e, back;
     if (echo_parse(p, n, &e) || e.kind != ECHO_REQUEST) return;
-    size_t len = echo_reply(p, n, out, sizeof out);
+    size_t len = echo_reply(p, n, 7, out, sizeof out);
     if (len && (echo_parse(out, len, &back) || back.kind != ECHO_REPLY || back.seq != e.seq)) __builtin_trap();
     len = echo_unreachable(p, n, &e.dst, out, sizeof out);
     if (len && (echo_parse(out, len, &back) || back.kind != ECHO_UNREACHABLE)) __builtin_trap();

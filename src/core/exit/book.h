@@ -26,6 +26,7 @@ struct book_entry {
     bool asking;             // a request for the offer is under way
     unsigned failures;       // in a row: asks, leases, heartbeats
     bw_time next_ask, blocked_until;
+    bw_time slowed_until;    // it has slowed us (our volume there is used up): others first
     struct bw_addr previous4, previous6; // what we had there last, to ask for it again
 };
 

@@ -6,6 +6,7 @@
 #define BETTER_US (30 * BW_S)      // another exit must have been better for this long before we change
 #define STALL_US (1500 * BW_MS)    // not called for this long: it was we who were silent
 #define BETTER_STEP 32u            // what "better" means, in Babel's metric: a quarter and a little
+#define SLOWED_COST (1u << 24)     // more than any metric
 
 void exitc_init(struct exitc *c, struct bw_mem *mem, struct bw_rng *rng, const struct identity *id, struct book *book,
                 const struct exitc_ops *ops, bw_time now)
@@ -45,7 +46,21 @@ static void enter(struct exitc *c, enum view_exit_state state, const struct bw_a
 
 bool exitc_allows(const struct exitc *c, const struct bw_addr *exit)
 {
-    return c->use != EXITC_NONE && (c->use != EXITC_PINNED || bw_addr_eq(exit, &c->pinned));
+    if (c->use == EXITC_PINNED) return bw_addr_eq(exit, &c->pinned);
+    for (unsigned i = 0; i < c->rules.never_count; i++)
+        if (bw_addr_eq(exit, &c->rules.never[i])) return false;
+    return c->use != EXITC_NONE;
+}
+
+// The owner's preference first, then those that have not slowed us, then Babel's metric (round trips are in it), more for a
+// busy exit. The upper half is the preference: nothing below makes up for it.
+static uint64_t cost(const struct exitc *c, const struct book_entry *e)
+{
+    uint64_t tier = 0;
+    if (!e || e->metric >= BOOK_UNREACHABLE) return UINT64_MAX;
+    while (tier < c->rules.prefer_count && !bw_addr_eq(&c->rules.prefer[tier], &e->address)) tier++;
+    uint64_t slowed = e->slowed_until > c->last_tick ? SLOWED_COST : 0;
+    return tier << 32 | (slowed + e->metric + e->metric * (uint64_t)e->offer.load / 100);
 }
 
 static bool in_use(const struct exitc *c, const struct bw_addr *exit)
@@ -55,25 +70,33 @@ static bool in_use(const struct exitc *c, const struct bw_addr *exit)
     return false;
 }
 
-static uint32_t metric_of(struct exitc *c, const struct exitc_tunnel *t)
+static uint64_t cost_of(struct exitc *c, const struct exitc_tunnel *t)
 {
-    const struct book_entry *e = book_find(c->book, &t->exit);
-    return e ? e->metric : BOOK_UNREACHABLE;
+    return cost(c, book_find(c->book, &t->exit));
 }
 
-static bool much_better(uint32_t a, uint32_t b)
+static bool much_better(uint64_t a, uint64_t b)
 {
-    return b >= BOOK_UNREACHABLE ? a < BOOK_UNREACHABLE : a + a / 4 + BETTER_STEP < b;
+    uint64_t low = a & UINT32_MAX;
+    if (a == UINT64_MAX || b == UINT64_MAX || a >> 32 != b >> 32) return a < b;
+    return low + low / 4 + BETTER_STEP < (b & UINT32_MAX);
 }
 
-// The nearest exit that may be used and is not in use already; NULL: none.
+// Cheaper only decides between two that are as good.
+static bool before(const struct exitc *c, const struct book_entry *a, const struct book_entry *b)
+{
+    uint64_t ca = cost(c, a), cb = cost(c, b);
+    return ca < cb || (ca == cb && a->offer.price < b->offer.price);
+}
+
+// The best exit that may be used and is not in use already; NULL: none.
 static struct book_entry *candidate(struct exitc *c, bw_time now)
 {
     struct book_entry *best = NULL;
     for (unsigned i = 0; i < BOOK_MAX; i++) {
         struct book_entry *e = &c->book->entry[i];
         if (!book_usable(e, now) || !exitc_allows(c, &e->address) || in_use(c, &e->address)) continue;
-        if (!best || e->metric < best->metric) best = e;
+        if (!best || before(c, e, best)) best = e;
     }
     return best;
 }
@@ -83,7 +106,7 @@ static struct exitc_tunnel *best_ready(struct exitc *c)
     struct exitc_tunnel *best = NULL;
     for (unsigned i = 0; i < EXITC_TUNNELS; i++) {
         struct exitc_tunnel *t = &c->tunnel[i];
-        if (t->state == EXITC_READY && (!best || metric_of(c, t) < metric_of(c, best))) best = t;
+        if (t->state == EXITC_READY && (!best || cost_of(c, t) < cost_of(c, best))) best = t;
     }
     return best;
 }
@@ -141,10 +164,10 @@ static void improve(struct exitc *c, bw_time now)
 {
     struct exitc_tunnel *active = &c->tunnel[c->active], *other = &c->tunnel[!c->active];
     struct book_entry *e = candidate(c, now);
-    uint32_t mine = metric_of(c, active), theirs = other->state == EXITC_READY ? metric_of(c, other) : BOOK_UNREACHABLE;
+    uint64_t mine = cost_of(c, active), theirs = other->state == EXITC_READY ? cost_of(c, other) : UINT64_MAX;
     const struct bw_addr *better = NULL;
-    if (theirs < BOOK_UNREACHABLE && much_better(theirs, mine)) better = &other->exit;
-    else if (e && other->state == EXITC_READY && much_better(e->metric, theirs)) better = &e->address;
+    if (theirs != UINT64_MAX && much_better(theirs, mine)) better = &other->exit;
+    else if (e && other->state == EXITC_READY && much_better(cost(c, e), theirs)) better = &e->address;
     if (!better) {
         c->better_since = BW_NEVER;
         return;
@@ -156,7 +179,7 @@ static void improve(struct exitc *c, bw_time now)
     if (now - c->better_since < BETTER_US) return;
     c->better_since = BW_NEVER;
     if (bw_addr_eq(better, &other->exit)) {
-        use_tunnel(c, other, "it has been nearer for a while", now);
+        use_tunnel(c, other, "it has been better for a while", now);
         return;
     }
     exitc_release(c, other, now);
@@ -226,6 +249,8 @@ static void pursue(struct exitc *c, bw_time now)
     renew(c, now);
     for (unsigned i = 0; i < EXITC_TUNNELS; i++)
         if (c->tunnel[i].state >= EXITC_PROVING) exitc_beat(c, &c->tunnel[i], now);
+    for (unsigned i = 0; i < EXITC_TUNNELS; i++)
+        if (c->tunnel[i].state >= EXITC_PROVING) exitc_prove(c, &c->tunnel[i], now);
     fill(c, now);
     struct exitc_tunnel *ready = c->active < 0 ? best_ready(c) : NULL;
     if (ready) use_tunnel(c, ready, "it answers", now);
@@ -246,8 +271,9 @@ static void stalled(struct exitc *c, bw_time now)
     for (unsigned i = 0; i < EXITC_TUNNELS; i++) {
         struct exitc_tunnel *t = &c->tunnel[i];
         if (t->state < EXITC_PROVING) continue;
-        t->heard = now;
+        t->heard = t->proof.lively = now;
         t->beat_next = now;
+        if (t->proof.asked) t->proof.asked = now;
         if (t->state == EXITC_PROVING) t->since = now;
     }
 }
@@ -297,6 +323,22 @@ void exitc_use(struct exitc *c, enum exitc_use use, const struct bw_addr *pinned
     c->use = use;
     c->pinned = use == EXITC_PINNED && pinned ? *pinned : (struct bw_addr){0};
     c->changed = true;
+}
+
+void exitc_rules(struct exitc *c, const struct exitc_rules *r)
+{
+    c->rules = *r;
+    c->changed = true;
+}
+
+void exitc_target(struct exitc *c, const struct bw_addr *target)
+{
+    if (c->target_count < EXITC_TARGETS) c->target[c->target_count++] = *target;
+}
+
+void exitc_tell_notice(struct exitc *c, const struct lease *l)
+{
+    tell(c, &l->address, *l->notice ? l->notice : "it has ended its restriction");
 }
 
 void exitc_own(struct exitc *c, bool works, bool settled, bw_time now)

@@ -13,8 +13,15 @@
 #define EXITC_TUNNELS 2
 #define EXITC_BEATS 16
 #define EXITC_ASKS 4
+#define EXITC_TARGETS 4
+#define EXITC_LISTED 16 // addresses in a rule
 
 enum exitc_use { EXITC_AUTO, EXITC_ALWAYS, EXITC_NONE, EXITC_PINNED };
+
+struct exitc_rules { // [internet] prefer, never
+    struct bw_addr prefer[EXITC_LISTED], never[EXITC_LISTED]; // prefer: the first is the best
+    unsigned prefer_count, never_count;
+};
 
 struct exitc_http { // a request to make over the mesh; strings are valid during the call only
     struct bw_addr to;      // fc00::e or an exit's address; port 4870
@@ -44,6 +51,17 @@ struct exitc_tunnel {
     struct fwd_tunnel_shared *shared; // counters; last_rx proves life
     uint16_t beat_seq;
     bw_time beat_next, heard, since; // heard: last sign of life; since: in this state
+    struct exitc_proof {         // that the Internet answers through it: see client_proof.c
+        uint16_t seq;
+        bw_time next, asked;     // asked: an answer is awaited since then; 0: none is
+        bw_time good;            // the last answer; 0: none yet
+        bw_time missed_at;       // when what was missed first had been asked
+        unsigned misses;         // in a row
+        uint64_t own_tx, own_rx; // packets of our own through the tunnel, to tell others' apart
+        uint64_t rx_seen, tx_seen;
+        bw_time lively;          // when others' packets had last been answered, or there were none to answer
+    } proof;
+    bw_time news_asked;          // a renewal was asked for because of news then
     bw_time beats[EXITC_BEATS];  // when the heartbeat with seq % EXITC_BEATS was sent; 0: answered
 };
 
@@ -76,6 +94,11 @@ struct exitc {
     bw_time state_since, last_tick;
     struct exitc_tunnel tunnel[EXITC_TUNNELS];
     int active;                  // index of the tunnel in use; -1: none
+    struct exitc_rules rules;
+    struct bw_addr target[EXITC_TARGETS];
+    unsigned target_count;
+    bool targets_answer;         // one has answered through some exit: so silence says something about the exit
+    bw_time targets_doubt_until; // nobody's Internet answers: it is the targets that are down
     struct bw_addr better;       // another exit that has been better ...
     bw_time better_since;        // ... since then; BW_NEVER: none is
     struct exitc_ask any;        // the request to fc00::e under way
@@ -86,7 +109,9 @@ struct exitc {
     struct exitc_ask ask[EXITC_ASKS];
     uint32_t last_serial;
     bool changed;
-    uint64_t failovers, forged;  // exits left because they failed; answers that failed verification
+    // Exits left because they failed; not taken, or left, because the Internet did not answer through them; answers that
+    // failed verification.
+    uint64_t failovers, unproven, forged;
 };
 
 void exitc_init(struct exitc *c, struct bw_mem *mem, struct bw_rng *rng, const struct identity *id, struct book *book,
@@ -95,6 +120,8 @@ void exitc_free(struct exitc *c);
 
 // ---- inputs ----
 void exitc_use(struct exitc *c, enum exitc_use use, const struct bw_addr *pinned, bw_time now);
+void exitc_rules(struct exitc *c, const struct exitc_rules *r);
+void exitc_target(struct exitc *c, const struct bw_addr *target); // at start, up to EXITC_TARGETS
 void exitc_own(struct exitc *c, bool works, bool settled, bw_time now); // from uplink.h
 void exitc_sharing(struct exitc *c, bool sharing, bw_time now);
 // The selected route to fc00::e; NULL: none.

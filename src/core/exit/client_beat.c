@@ -18,6 +18,7 @@
 #define CHANGE_GRACE_US (500 * BW_MS)
 #define SILENCE_MOST_US (2700 * BW_MS)
 #define SILENCE_STANDBY_US (3500 * BW_MS)
+#define NEWS_US (10 * BW_S) // renewals because of news are not more frequent
 
 static bool is_active(const struct exitc *c, const struct exitc_tunnel *t)
 {
@@ -63,6 +64,7 @@ static void send(struct exitc *c, struct exitc_tunnel *t, bw_time now)
     size_t n = echo_request(packet, v4 ? &t->lease.inner4 : &t->lease.inner6, v4 ? &t->lease.gateway4 : &t->lease.gateway6, seq);
     t->beats[seq % EXITC_BEATS] = now;
     t->beat_next = now + pace(c, t, now);
+    t->proof.own_tx++;
     c->ops.send(c->ops.ctx, &t->exit, packet, n);
 }
 
@@ -73,7 +75,11 @@ void exitc_beat(struct exitc *c, struct exitc_tunnel *t, bw_time now)
         return;
     }
     if (now >= dead_at(c, t)) {
-        exitc_fail(c, t, t->state == EXITC_PROVING ? "its gateway does not answer" : "it stopped answering", now);
+        bool gateway = t->state == EXITC_PROVING && t->heard > t->since;
+        if (gateway) exitc_not_proven(c, t, now);
+        exitc_fail(c, t, gateway                     ? "the Internet does not answer through it"
+                         : t->state == EXITC_PROVING ? "its gateway does not answer"
+                                                     : "it stopped answering", now);
         return;
     }
     if (now >= t->beat_next) send(c, t, now);
@@ -81,20 +87,29 @@ void exitc_beat(struct exitc *c, struct exitc_tunnel *t, bw_time now)
 
 bw_time exitc_beat_deadline(const struct exitc *c, const struct exitc_tunnel *t)
 {
-    return bw_time_min(bw_time_min(t->beat_next, t->expires), dead_at(c, t));
+    return bw_time_min(bw_time_min(t->beat_next, t->expires), bw_time_min(dead_at(c, t), exitc_proof_deadline(c, t)));
 }
 
-static void replied(struct exitc *c, struct exitc_tunnel *t, uint16_t seq, bw_time now)
+// A tunnel whose gateway answers, and whose Internet, as far as that can be asked.
+static void ready(struct exitc *c, struct exitc_tunnel *t, bw_time now)
 {
+    if (t->state != EXITC_PROVING || t->heard <= t->since || (!t->proof.good && exitc_proof_needed(c, t, now))) return;
+    t->state = EXITC_READY;
+    t->since = now;
+}
+
+static void replied(struct exitc *c, struct exitc_tunnel *t, const struct echo *reply, bw_time now)
+{
+    uint16_t seq = reply->seq;
     bw_time *sent = &t->beats[seq % EXITC_BEATS];
     if ((uint16_t)(t->beat_seq - seq) >= EXITC_BEATS || !*sent) return; // not asked, or answered before
     struct book_entry *e = book_find(c->book, &t->exit);
     if (e) e->rtt_us = (int64_t)(now - *sent);
     *sent = 0;
-    t->heard = now;
-    if (t->state != EXITC_PROVING) return;
-    t->state = EXITC_READY;
-    t->since = now;
+    t->heard = now > t->since ? now : t->since + 1;
+    ready(c, t, now);
+    if (!reply->has_news || reply->news == t->lease.news || now - t->news_asked < NEWS_US) return;
+    t->news_asked = t->renew = now; // the signed lease will say what it is
 }
 
 void exitc_packet(struct exitc *c, const struct bw_addr *peer, const uint8_t *packet, size_t n, bw_time now)
@@ -104,10 +119,18 @@ void exitc_packet(struct exitc *c, const struct bw_addr *peer, const uint8_t *pa
     for (unsigned i = 0; i < EXITC_TUNNELS; i++) {
         struct exitc_tunnel *t = &c->tunnel[i];
         if (t->state < EXITC_PROVING || !bw_addr_eq(&t->exit, peer)) continue;
+        t->proof.own_rx++;
         bool v4 = bw_addr_is_v4(&e.src);
         const struct bw_addr *gateway = v4 ? &t->lease.gateway4 : &t->lease.gateway6;
-        if (!bw_addr_eq(&e.src, gateway) || !bw_addr_eq(&e.dst, v4 ? &t->lease.inner4 : &t->lease.inner6)) continue;
-        if (e.kind == ECHO_REPLY) replied(c, t, e.seq, now);
+        if (!bw_addr_eq(&e.dst, v4 ? &t->lease.inner4 : &t->lease.inner6)) continue;
+        if (e.kind == ECHO_REPLY && exitc_is_target(c, &e.src)) {
+            exitc_proof_answered(c, t, e.seq, now);
+            ready(c, t, now);
+        } else if (e.kind == ECHO_UNREACHABLE && exitc_is_target(c, &e.quoted)) {
+            exitc_proof_refused(c, t, e.seq, now);
+        }
+        if (!bw_addr_eq(&e.src, gateway)) continue;
+        if (e.kind == ECHO_REPLY) replied(c, t, &e, now);
         else if (bw_addr_eq(&e.quoted, gateway)) exitc_fail(c, t, "it says that its own connection is down", now);
     }
 }

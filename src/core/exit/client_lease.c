@@ -9,6 +9,7 @@
 #define ANY_REFRESH_US (60 * BW_S)
 #define OFFER_REFRESH_US (240 * BW_S)  // well within the five minutes that a stamp is good for at least
 #define RENEW_AGAIN_US (15 * BW_S)
+#define SLOWED_US (2 * 3600 * BW_S)    // an exit where our volume is used up comes last for so long, or until it says otherwise
 #define MTU_MOST (FWD_MTU - FWD_TUNNEL_OVERHEAD)
 
 static uint32_t serial(struct exitc *c)
@@ -182,6 +183,7 @@ static void leased(struct exitc *c, struct exitc_tunnel *t, struct lease *l, bw_
         return;
     }
     if (first || !same_set_up(l, &t->lease)) c->changed = true;
+    if (!first && strcmp(l->notice, t->lease.notice)) exitc_tell_notice(c, l);
     t->lease = *l;
     t->granted = now;
     t->expires = now + l->lifetime_s * BW_S;
@@ -189,13 +191,14 @@ static void leased(struct exitc *c, struct exitc_tunnel *t, struct lease *l, bw_
     t->fresh_stamp_tried = false;
     struct book_entry *e = book_find(c->book, &t->exit);
     if (e) {
+        e->slowed_until = *l->notice ? now + SLOWED_US : 0;
         e->previous4 = l->inner4;
         e->previous6 = l->inner6;
     }
     if (!first) return;
     t->state = EXITC_PROVING;
-    t->since = t->heard = now;
-    t->beat_next = now + 20 * BW_MS; // the packet path must have the tunnel first
+    t->since = t->heard = t->proof.lively = now;
+    t->beat_next = t->proof.next = now + 20 * BW_MS; // the packet path must have the tunnel first
 }
 
 // 409: our stamp is old; the answer brings a fresh offer, and we may ask once more.

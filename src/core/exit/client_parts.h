@@ -18,6 +18,17 @@ void exitc_ask_any(struct exitc *c, bw_time now);
 void exitc_ask_offers(struct exitc *c, bw_time now);
 void exitc_http_timeouts(struct exitc *c, bw_time now);
 
+void exitc_tell_notice(struct exitc *c, const struct lease *l); // what an exit says of our state there has changed
+
+// client_proof.c
+bool exitc_proof_needed(const struct exitc *c, const struct exitc_tunnel *t, bw_time now);
+void exitc_prove(struct exitc *c, struct exitc_tunnel *t, bw_time now); // asks when it is time, fails what is silent
+void exitc_not_proven(struct exitc *c, const struct exitc_tunnel *t, bw_time now);
+bw_time exitc_proof_deadline(const struct exitc *c, const struct exitc_tunnel *t);
+bool exitc_is_target(const struct exitc *c, const struct bw_addr *a);
+void exitc_proof_answered(struct exitc *c, struct exitc_tunnel *t, uint16_t seq, bw_time now);
+void exitc_proof_refused(struct exitc *c, struct exitc_tunnel *t, uint16_t seq, bw_time now);
+
 // client_beat.c
 void exitc_beat(struct exitc *c, struct exitc_tunnel *t, bw_time now); // sends what is due, fails what is silent
 bw_time exitc_beat_deadline(const struct exitc *c, const struct exitc_tunnel *t);

@@ -6,6 +6,7 @@ enum { ICMP4 = 1, ICMP6 = 58, V4_HEADER = 20, V6_HEADER = 40, ICMP_HEADER = 8, H
 enum { TYPE4_REPLY = 0, TYPE4_UNREACHABLE = 3, TYPE4_REQUEST = 8, TYPE6_UNREACHABLE = 1, TYPE6_REQUEST = 128, TYPE6_REPLY = 129 };
 #define QUOTE4 (V4_HEADER + 8 + 40) // IP header and 8 bytes are the least (RFC 792); a heartbeat fits whole
 #define QUOTE6 512
+#define NEWS 2
 
 static uint32_t sum(uint32_t s, const uint8_t *p, size_t n)
 {
@@ -120,6 +121,8 @@ int echo_parse(const uint8_t *p, size_t n, struct echo *out)
     } else if (out->kind != ECHO_OTHER) {
         out->id = get16(p + head + 4);
         out->seq = get16(p + head + 6);
+        out->has_news = out->kind == ECHO_REPLY && n == head + ICMP_HEADER + NEWS;
+        if (out->has_news) out->news = get16(p + head + ICMP_HEADER);
     }
     return 0;
 }
@@ -136,14 +139,18 @@ size_t echo_request(uint8_t out[ECHO_MAX], const struct bw_addr *src, const stru
     return n;
 }
 
-size_t echo_reply(const uint8_t *p, size_t n, uint8_t *out, size_t cap)
+size_t echo_reply(const uint8_t *p, size_t n, uint16_t news, uint8_t *out, size_t cap)
 {
     bool v4;
     size_t head = header(p, n, &v4);
-    if (!head || n < head + ICMP_HEADER || n > cap) return 0;
+    if (!head || n < head + ICMP_HEADER || n + NEWS > cap) return 0;
     struct bw_addr src, dst;
     addresses(p, v4, &src, &dst);
     memcpy(out, p, n);
+    if (n == head + ICMP_HEADER) {
+        put16(out + n, news);
+        n += NEWS;
+    }
     out[head] = v4 ? TYPE4_REPLY : TYPE6_REPLY;
     out[head + 1] = 0;
     put16(out + head + 2, 0);

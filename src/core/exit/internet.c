@@ -36,6 +36,30 @@ static void do_drop(void *ctx, const uint8_t key[32])
     if (i->ops.drop_lease) i->ops.drop_lease(i->ops.ctx, key);
 }
 
+static void do_note(void *ctx, const struct exits_month *v, unsigned n)
+{
+    struct internet *i = ctx;
+    if (i->ops.note) i->ops.note(i->ops.ctx, v, n);
+}
+
+static bool do_recall(void *ctx, struct exits_month *v)
+{
+    struct internet *i = ctx;
+    return i->ops.recall && i->ops.recall(i->ops.ctx, v);
+}
+
+static void do_log(void *ctx, const struct exits_logged *e)
+{
+    struct internet *i = ctx;
+    if (i->ops.log) i->ops.log(i->ops.ctx, e);
+}
+
+static bool do_uplink_bytes(void *ctx, uint64_t *down, uint64_t *up)
+{
+    struct internet *i = ctx;
+    return i->ops.uplink_bytes && i->ops.uplink_bytes(i->ops.ctx, down, up);
+}
+
 struct internet *internet_new(struct bw_mem *mem, struct bw_rng *rng, const struct internet_config *c,
                               const struct internet_ops *ops, bw_time now)
 {
@@ -51,10 +75,13 @@ struct internet *internet_new(struct bw_mem *mem, struct bw_rng *rng, const stru
     struct exits_config ec = c->exits;
     ec.id = c->id;
     ec.name = c->name;
-    struct exits_ops eo = {.ctx = i, .save = do_save, .drop = do_drop};
+    struct exits_ops eo = {.ctx = i, .save = do_save, .drop = do_drop, .note = do_note, .recall = do_recall, .log = do_log,
+                           .uplink_bytes = do_uplink_bytes};
     exits_init(&i->exits, mem, rng, &ec, &eo, now);
     struct exitc_ops co = {.ctx = i, .http = do_http, .send = do_send, .tell = do_tell};
     exitc_init(&i->client, mem, rng, c->id, &i->book, &co, now);
+    for (unsigned k = 0; k < EXITC_TARGETS; k++)
+        if (!bw_addr_is_zero(&c->targets[k])) exitc_target(&i->client, &c->targets[k]);
     i->deadline = i->uplink_since = now;
     return i;
 }
@@ -146,12 +173,18 @@ void internet_killswitch(struct internet *i, bool on, bw_time now)
     internet_use(i, i->use, NULL, now);
 }
 
-void internet_limits(struct internet *i, uint64_t price, uint64_t down_bps, uint64_t up_bps)
+void internet_limits(struct internet *i, uint64_t price, const struct limit_config *c, bw_time now)
 {
     i->exits.config.price = price;
-    i->exits.config.down_bps = down_bps;
-    i->exits.config.up_bps = up_bps;
-    i->exits.offer_until = 0;
+    exits_limits(&i->exits, c);
+    run(i, false, now);
+}
+
+void internet_rules(struct internet *i, const struct exitc_rules *r, bw_time now)
+{
+    exitc_rules(&i->client, r);
+    for (unsigned k = 0; k < r->prefer_count; k++) book_hear(&i->book, &r->prefer[k], now);
+    run(i, false, now);
 }
 
 void internet_uplink(struct internet *i, bool default4, bool default6, bw_time now)
@@ -234,6 +267,7 @@ int internet_request(struct internet *i, const struct bw_addr *caller, const cha
 
 void internet_leave(struct internet *i, bw_time now)
 {
+    exits_note(&i->exits, now);
     i->share = false;
     i->use = EXITC_NONE;
     exitc_leave(&i->client, now);
@@ -276,7 +310,8 @@ unsigned internet_tunnels(const struct internet *i, struct fwd_tunnel *out, unsi
         const struct exits_lease *l = &i->exits.lease[k];
         if (!l->active) continue;
         if (n < max) out[n] = (struct fwd_tunnel){.peer = l->address, .inner4 = l->v4 ? l->inner4 : none,
-                                                  .inner6 = l->v6 ? l->inner6 : none, .shared = l->shared};
+                                                  .inner6 = l->v6 ? l->inner6 : none, .shared = l->shared,
+                                                  .group = i->exits.limits.all};
         n++;
     }
     return n;

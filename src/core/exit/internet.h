@@ -21,6 +21,7 @@ struct internet_config {
     bool probe_none;           // internet.probe = none
     bool probe4, probe6;       // the probe has targets in that family
     struct exits_config exits; // id and name are filled in from above
+    struct bw_addr targets[EXITC_TARGETS]; // answer pings from the Internet: asked through tunnels now and then. Zero: none
 };
 
 struct internet_ops {
@@ -32,6 +33,11 @@ struct internet_ops {
     void (*tell)(void *ctx, enum view_exit_state state, const struct bw_addr *exit, const char *why);
     void (*save_lease)(void *ctx, const struct exits_saved *l);
     void (*drop_lease)(void *ctx, const uint8_t key[32]);
+    // May be NULL: see struct exits_ops.
+    void (*note)(void *ctx, const struct exits_month *v, unsigned n);
+    bool (*recall)(void *ctx, struct exits_month *v);
+    void (*log)(void *ctx, const struct exits_logged *e);
+    bool (*uplink_bytes)(void *ctx, uint64_t *down, uint64_t *up);
     book_metric_fn *metric; // reads Babel's route to a mesh address; may be called at any time, so it must only read
 };
 
@@ -45,7 +51,8 @@ void internet_leave(struct internet *i, bw_time now); // gives leases back
 void internet_share(struct internet *i, bool wanted, bw_time now);
 void internet_use(struct internet *i, enum exitc_use use, const struct bw_addr *pinned, bw_time now);
 void internet_killswitch(struct internet *i, bool on, bw_time now); // own connection is never used: auto means always
-void internet_limits(struct internet *i, uint64_t price, uint64_t down_bps, uint64_t up_bps);
+void internet_limits(struct internet *i, uint64_t price, const struct limit_config *c, bw_time now);
+void internet_rules(struct internet *i, const struct exitc_rules *r, bw_time now); // which exits, in which order
 void internet_uplink(struct internet *i, bool default4, bool default6, bw_time now); // default routes outside the TUN
 void internet_local(struct internet *i, const struct bw_prefix *p, unsigned count, bw_time now); // local routes outside the TUN
 void internet_wall(struct internet *i, uint64_t unix_s, bw_time now);

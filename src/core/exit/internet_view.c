@@ -30,6 +30,16 @@ static void client_problems(const struct internet *i, struct view_status *v, bw_
     }
 }
 
+static void slowed_problem(const struct internet *i, struct view_status *v)
+{
+    const struct exitc *c = &i->client;
+    if (c->active < 0 || !*c->tunnel[c->active].lease.notice) return;
+    char exit[BW_ADDR_TEXT], text[sizeof v->problems[0].text];
+    const struct lease *l = &c->tunnel[c->active].lease;
+    snprintf(text, sizeof text, "exit %.45s: %.107s", bw_addr_text(&l->address, exit), l->notice);
+    problem(v, "exit-slowed", text, "`byway exits` lists other exits; byway exit use ADDRESS changes to one");
+}
+
 static void share_problems(const struct internet *i, struct view_status *v, bw_time now)
 {
     const struct exits *s = &i->exits;
@@ -65,6 +75,7 @@ void internet_view_status(const struct internet *i, struct view_status *v, bw_ti
     v->share_state = share_state(i);
     v->share_clients = exits_active(&i->exits);
     client_problems(i, v, now);
+    slowed_problem(i, v);
     share_problems(i, v, now);
 }
 
@@ -95,6 +106,7 @@ void internet_view_counters(const struct internet *i, view_counter_fn *each, voi
     for (enum exits_count k = 0; k < EXITS_COUNTS; k++)
         each(ctx, &(struct view_counter){"byway_lease_requests_total", "result", exits_count_name(k), i->exits.counts[k]});
     each(ctx, &(struct view_counter){"byway_exit_failovers_total", NULL, NULL, i->client.failovers});
+    each(ctx, &(struct view_counter){"byway_exit_unproven_total", NULL, NULL, i->client.unproven});
     each(ctx, &(struct view_counter){"byway_exit_forged_total", NULL, NULL, i->client.forged});
 }
 

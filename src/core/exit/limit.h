@@ -2,9 +2,9 @@
 //
 // Rates. Several times a second every client's use of the last moment is read off its tunnel's counters, and the budget of
 // all clients is shared out max-min fairly by key: who wants less than an even share gets what it wants, the others share
-// the rest evenly. The budget is [internet] limit-down/up; less the owner's floor while the owner uses the connection; and
-// where no limit is set, a little more than what all clients together got lately, so that it follows the uplink by itself
-// and one client with a hundred connections does not push the others aside. A lone client is held by the limits only.
+// the rest evenly. The budget is [internet] limit-down/up, less the owner's floor while the owner uses the connection.
+// Without a limit it is a little more than the most that all clients together got lately: so it follows the uplink, and one
+// client with a hundred connections does not push the others aside. A lone client is held by the limits only.
 //
 // Volume. Bytes of both directions count, per key and for all, by calendar month (UTC) as far as the clock is known. A
 // client past its volume goes on at LIMIT_SLOW_BPS, and is told so in its lease.
@@ -38,8 +38,9 @@ struct limit_use { // of one client; all zero at first
 };
 
 struct limit_way {
-    uint64_t rate;      // of all clients, bit/s lately
-    uint64_t most;      // the highest rate of the uplink lately, clients and owner
+    uint64_t rate;      // of all clients in the last tick, bit/s
+    uint64_t most;      // the highest of those lately
+    bw_time growing_until; // the highest has grown a moment ago
     uint64_t budget;    // for all clients now, bit/s; SHAPE_FREE: none
     uint64_t level;     // a fair share now, bit/s; SHAPE_FREE: none
     uint64_t owner_bps; // the owner's own use, as told
@@ -69,6 +70,8 @@ void limits_config(struct limits *l, const struct limit_config *c);
 void limits_uplink(struct limits *l, uint64_t down, uint64_t up, const struct limit_client *c, unsigned count, bw_time now);
 // Month number of a Unix time; 0 for a clock that has never been set (before 2024).
 uint32_t limits_month(int64_t unix_s);
+// A lease begins: its client gets no more than its share from the first packet on.
+void limits_start(struct limits *l, struct limit_use *u, struct fwd_tunnel_shared *shared);
 // Shares out anew. unix_s: the clock, 0 if unknown. True: some client's (or everybody's) volume state changed.
 bool limits_tick(struct limits *l, const struct limit_client *c, unsigned count, int64_t unix_s, bw_time now);
 // A client's counters are about to go (its lease ends): what has not been counted is counted.

@@ -70,15 +70,17 @@ static int give(struct exits *s, const struct exits_lease *l, const struct lease
         v.inner6 = l->inner6;
         v.gateway6 = s->plan.gateway6;
     }
+    v.news = l->news;
+    exits_notice(s, l, v.notice, sizeof v.notice);
     v.dns[v.dns_count++] = l->v4 ? s->plan.gateway4 : s->plan.gateway6;
     return answer(200, record_lease(s->id, &v, out, cap), n);
 }
 
 static int release(struct exits *s, struct exits_lease *l, const struct lease_request *r, char *out, size_t cap, size_t *n,
-                   bool *changed)
+                   bool *changed, bw_time now)
 {
     if (l && memcmp(l->key, r->key, sizeof l->key) == 0) {
-        *changed |= exits_release(s, l);
+        *changed |= exits_release(s, l, now);
         memmove(l->nonces[1], l->nonces[0], sizeof l->nonces - sizeof l->nonces[0]);
         memcpy(l->nonces[0], r->nonce, sizeof l->nonces[0]);
     }
@@ -117,5 +119,5 @@ int exits_post_lease(struct exits *s, const struct bw_addr *caller, const char *
         if (!i && l->active && !r->release && s->plan.on) return give(s, l, r, out, cap, n, now); // the answer was lost
         return refuse(s, EXITS_REPLAYED, 409, "replayed", "this request was answered before", out, cap, n);
     }
-    return r->release ? release(s, l, r, out, cap, n, changed) : grant(s, r, out, cap, n, changed, now);
+    return r->release ? release(s, l, r, out, cap, n, changed, now) : grant(s, r, out, cap, n, changed, now);
 }

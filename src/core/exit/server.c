@@ -25,10 +25,14 @@ void exits_init(struct exits *s, struct bw_mem *mem, struct bw_rng *rng, const s
     s->config.name = s->name;
     s->plan.mtu = EXITS_MTU;
     bw_rng_bytes(rng, s->stamp_key, sizeof s->stamp_key);
+    s->meter_next = BW_NEVER;
+    if (!limits_init(&s->limits, mem)) limits_config(&s->limits, &s->config.limits);
 }
 
-static void deactivate(struct exits_lease *l)
+static void deactivate(struct exits *s, struct exits_lease *l, bw_time now)
 {
+    exits_meter_end(s, l, now);
+    exits_log(s, l, true, now);
     l->active = false;
     fwd_tunnel_shared_unref(l->shared);
     l->shared = NULL;
@@ -37,7 +41,9 @@ static void deactivate(struct exits_lease *l)
 void exits_free(struct exits *s)
 {
     for (unsigned i = 0; i < s->count; i++)
-        if (s->lease[i].active) deactivate(&s->lease[i]);
+        fwd_tunnel_shared_unref(s->lease[i].shared);
+    limits_free(&s->limits);
+    bw_free(s->mem, s->meter, s->meter_room * sizeof *s->meter);
     bw_free(s->mem, s->lease, s->room * sizeof *s->lease);
     bw_free(s->mem, s->local, s->local_count * sizeof *s->local);
     bw_wipe(s->stamp_key, sizeof s->stamp_key);
@@ -79,22 +85,22 @@ unsigned exits_active(const struct exits *s)
     return n;
 }
 
-static void forget(struct exits *s, struct exits_lease *l)
+static void forget(struct exits *s, struct exits_lease *l, bw_time now)
 {
-    if (l->active) deactivate(l);
+    if (l->active) deactivate(s, l, now);
     if (s->ops.drop) s->ops.drop(s->ops.ctx, l->key);
     *l = s->lease[--s->count];
 }
 
 // The address kept longest for a client that does not come back gives way.
-static bool forget_oldest(struct exits *s)
+static bool forget_oldest(struct exits *s, bw_time now)
 {
     struct exits_lease *oldest = NULL;
     for (unsigned i = 0; i < s->count; i++) {
         struct exits_lease *l = &s->lease[i];
         if (!l->active && (!oldest || l->expires < oldest->expires)) oldest = l;
     }
-    if (oldest) forget(s, oldest);
+    if (oldest) forget(s, oldest, now);
     return oldest != NULL;
 }
 
@@ -125,9 +131,9 @@ static uint32_t free_host(const struct exits *s, const struct lease_request *r)
     return 0;
 }
 
-static struct exits_lease *new_lease(struct exits *s)
+static struct exits_lease *new_lease(struct exits *s, bw_time now)
 {
-    if (s->count >= s->config.max_leases * KEEP_FACTOR && !forget_oldest(s)) return NULL;
+    if (s->count >= s->config.max_leases * KEEP_FACTOR && !forget_oldest(s, now)) return NULL;
     if (s->count == s->room) {
         unsigned room = s->room ? 2 * s->room : 16;
         struct exits_lease *more = bw_resize(s->mem, s->lease, s->room * sizeof *more, room * sizeof *more);
@@ -145,6 +151,8 @@ static bool activate(struct exits *s, struct exits_lease *l, bw_time now)
     if (!l->shared) return false;
     l->active = true;
     l->since = now;
+    exits_meter_begin(s, l);
+    s->meter_next = bw_time_min(s->meter_next, now + LIMIT_TICK_US);
     return true;
 }
 
@@ -155,11 +163,11 @@ static void save(struct exits *s, const struct exits_lease *l)
     if (s->ops.save) s->ops.save(s->ops.ctx, &v);
 }
 
-static struct exits_lease *first_lease(struct exits *s, const struct lease_request *r)
+static struct exits_lease *first_lease(struct exits *s, const struct lease_request *r, bw_time now)
 {
     uint32_t host = free_host(s, r);
-    while (!host && forget_oldest(s)) host = free_host(s, r);
-    struct exits_lease *l = host ? new_lease(s) : NULL;
+    while (!host && forget_oldest(s, now)) host = free_host(s, r);
+    struct exits_lease *l = host ? new_lease(s, now) : NULL;
     if (!l) return NULL;
     memcpy(l->key, r->key, sizeof l->key);
     l->address = r->address;
@@ -175,7 +183,7 @@ int exits_grant(struct exits *s, const struct lease_request *r, struct exits_lea
     struct exits_lease *l = exits_lease_of(s, &r->address);
     if (l && memcmp(l->key, r->key, sizeof l->key)) return BW_ERR_DENIED;
     if ((!l || !l->active) && exits_active(s) >= s->config.max_leases) return BW_ERR_NOMEM;
-    if (!l) l = first_lease(s, r);
+    if (!l) l = first_lease(s, r, now);
     if (!l) return BW_ERR_NOMEM;
     bool v4 = r->v4 && s->uplink4, v6 = r->v6 && s->uplink6, was = l->active;
     if (!was && !activate(s, l, now)) return BW_ERR_NOMEM;
@@ -187,14 +195,16 @@ int exits_grant(struct exits *s, const struct lease_request *r, struct exits_lea
     memmove(l->nonces[1], l->nonces[0], sizeof l->nonces - sizeof l->nonces[0]);
     memcpy(l->nonces[0], r->nonce, sizeof l->nonces[0]);
     s->counts[was ? EXITS_RENEWED : EXITS_GRANTED]++;
+    exits_log(s, l, false, now);
     *out = l;
     return 0;
 }
 
-bool exits_release(struct exits *s, struct exits_lease *l)
+bool exits_release(struct exits *s, struct exits_lease *l, bw_time now)
 {
     if (!l->active) return false;
-    deactivate(l);
+    l->expires = now;
+    deactivate(s, l, now);
     s->counts[EXITS_RELEASED]++;
     return true;
 }
@@ -205,7 +215,7 @@ bool exits_restore(struct exits *s, const struct exits_saved *v, bw_time now)
     struct bw_prefix pool = bw_prefix_make(&v->inner4, (uint8_t)(96 + s->config.pool_len));
     uint32_t host = pool_host(&pool, &v->inner4);
     if (host < POOL_FIRST || host_taken(s, host) || s->count >= s->config.max_leases) return false;
-    struct exits_lease *l = new_lease(s);
+    struct exits_lease *l = new_lease(s, now);
     if (!l) return false;
     memcpy(l->key, v->key, sizeof l->key);
     l->address = v->address;
@@ -223,7 +233,7 @@ bool exits_restore(struct exits *s, const struct exits_saved *v, bw_time now)
 // ---- pools ----
 
 // Leases outside the pools that hold now are of no use any more.
-static bool drop_strangers(struct exits *s)
+static bool drop_strangers(struct exits *s, bw_time now)
 {
     bool any = false;
     for (unsigned i = 0; i < s->count;) {
@@ -235,7 +245,7 @@ static bool drop_strangers(struct exits *s)
             i++;
         } else {
             any = true;
-            forget(s, l);
+            forget(s, l, now);
         }
     }
     return any;
@@ -254,7 +264,7 @@ static int choose_pool4(struct exits *s)
 }
 
 // Chooses pools where there are none or where they got in the way of a local network. true: something changed.
-static bool settle_pools(struct exits *s)
+static bool settle_pools(struct exits *s, bw_time now)
 {
     struct exits_plan *p = &s->plan;
     bool stands4 = p->pool4.len && !pool_conflicts(&p->pool4, s->local, s->local_count);
@@ -264,17 +274,17 @@ static bool settle_pools(struct exits *s)
     if (!stands6 && pool_choose6(&s->id->addr, s->local, s->local_count, &p->pool6)) p->pool6 = (struct bw_prefix){0};
     p->gateway4 = p->pool4.len ? pool_at(&p->pool4, 1) : (struct bw_addr){0};
     p->gateway6 = p->pool6.len ? pool_at(&p->pool6, 1) : (struct bw_addr){0};
-    drop_strangers(s);
+    drop_strangers(s, now);
     s->offer_until = 0;
     return true;
 }
 
 // ---- inputs ----
 
-static bool settle(struct exits *s)
+static bool settle(struct exits *s, bw_time now)
 {
     struct exits_plan *p = &s->plan;
-    bool pools = settle_pools(s);
+    bool pools = settle_pools(s, now);
     bool on = p->wanted && p->pool4.len && (s->uplink4 || s->uplink6), v6 = on && s->uplink6 && p->pool6.len;
     bool changed = pools || on != p->on || v6 != p->v6;
     p->on = on;
@@ -285,37 +295,35 @@ static bool settle(struct exits *s)
 
 bool exits_want(struct exits *s, bool wanted, bw_time now)
 {
-    (void)now;
     if (s->plan.wanted == wanted) return false;
     s->plan.wanted = wanted;
-    settle(s);
+    settle(s, now);
     return true;
 }
 
 bool exits_uplink(struct exits *s, bool v4, bool v6, bw_time now)
 {
-    (void)now;
     if (s->uplink4 != v4 || s->uplink6 != v6) s->offer_until = 0;
     s->uplink4 = v4;
     s->uplink6 = v6;
-    return settle(s);
+    return settle(s, now);
 }
 
 bool exits_local(struct exits *s, const struct bw_prefix *p, unsigned count, bw_time now)
 {
-    (void)now;
     struct bw_prefix *copy = count ? bw_alloc(s->mem, count * sizeof *copy) : NULL;
     if (count && !copy) return false; // the old list stands
     if (count) memcpy(copy, p, count * sizeof *copy);
     bw_free(s->mem, s->local, s->local_count * sizeof *s->local);
     s->local = copy;
     s->local_count = count;
-    return settle(s);
+    return settle(s, now);
 }
 
 void exits_wall(struct exits *s, uint64_t unix_s, bw_time now)
 {
-    s->wall_minus_now_s = (int64_t)unix_s - (int64_t)(now / BW_S);
+    int64_t wall = (int64_t)unix_s - (int64_t)(now / BW_S), step = wall - s->wall_minus_now_s;
+    if (step > 2 || step < -2) s->wall_minus_now_s = wall; // rounding is no news
 }
 
 bool exits_tick(struct exits *s, bw_time now)
@@ -324,16 +332,17 @@ bool exits_tick(struct exits *s, bw_time now)
     for (unsigned i = 0; i < s->count; i++) {
         struct exits_lease *l = &s->lease[i];
         if (!l->active || now < l->expires) continue;
-        deactivate(l);
+        deactivate(s, l, now);
         s->counts[EXITS_EXPIRED]++;
         changed = true;
     }
+    changed |= exits_meter(s, now);
     return changed;
 }
 
 bw_time exits_deadline(const struct exits *s)
 {
-    bw_time t = BW_NEVER;
+    bw_time t = s->meter_next;
     for (unsigned i = 0; i < s->count; i++)
         if (s->lease[i].active) t = bw_time_min(t, s->lease[i].expires);
     return t;
@@ -365,7 +374,8 @@ int exits_own_offer(struct exits *s, struct offer_text *out, bw_time now)
     uint64_t epoch = (now - s->start) / STAMP_EPOCH_US;
     if (now >= s->offer_until || epoch != s->offer_stamp_epoch) {
         struct offer o = {.version = 1, .address = s->id->addr, .v4 = s->uplink4, .v6 = s->plan.v6, .price = s->config.price,
-                          .down_bps = s->config.down_bps, .up_bps = s->config.up_bps, .mtu = s->plan.mtu,
+                          .down_bps = s->config.limits.client_bps[LIMIT_DOWN], .up_bps = s->config.limits.client_bps[LIMIT_UP],
+                          .volume = s->config.limits.volume_client, .load = limits_load(&s->limits), .mtu = s->plan.mtu,
                           .lifetime_s = OFFER_LIFETIME_S};
         int64_t wall = s->wall_minus_now_s + (int64_t)(now / BW_S);
         o.issued = wall > 0 ? (uint64_t)wall : 0;
@@ -395,6 +405,6 @@ size_t exits_answer(const struct exits *s, const struct bw_addr *peer, const uin
     if (!bw_addr_eq(&e.src, v4 ? &l->inner4 : &l->inner6) ||
         !bw_addr_eq(&e.dst, v4 ? &s->plan.gateway4 : &s->plan.gateway6))
         return 0;
-    if (s->plan.on && (v4 ? s->uplink4 : s->plan.v6)) return echo_reply(packet, n, out, cap);
+    if (s->plan.on && (v4 ? s->uplink4 : s->plan.v6)) return echo_reply(packet, n, l->news, out, cap);
     return echo_unreachable(packet, n, &e.dst, out, cap);
 }

@@ -11,7 +11,7 @@
 #include "base/time.h"
 #include "core/exit/book.h"
 #include "core/exit/echo.h"
-#include "core/fwd/fwd.h"
+#include "core/exit/limit.h"
 
 #define EXITS_MTU (FWD_MTU - FWD_TUNNEL_OVERHEAD)
 #define EXITS_NONCES 4
@@ -19,7 +19,8 @@
 struct exits_config {
     const struct identity *id; // must outlive the server
     const char *name;          // copied
-    uint64_t price, down_bps, up_bps;
+    uint64_t price;
+    struct limit_config limits;
     uint32_t lifetime_s;       // of a lease; 0: 3,600
     uint32_t max_leases;       // 0: 1,024
     uint8_t pool_len;          // of the IPv4 pool; 0: 16; at most 29
@@ -31,10 +32,27 @@ struct exits_saved { // what a restart needs to give the same client the same ad
     struct bw_addr inner4, inner6;
 };
 
+struct exits_month { // what a key used in a month; a key of zeros: all keys together
+    uint8_t key[32];
+    uint32_t month;          // limits_month()
+    uint64_t bytes;
+};
+
+struct exits_logged { // who had which address when
+    uint8_t key[32];
+    struct bw_addr address, inner4, inner6; // an inner address is zero where the family was not leased
+    uint64_t since_s, until_s;              // Unix time; until: known so far, later if the lease is renewed
+    bool ended;
+};
+
 struct exits_ops { // any may be NULL
     void *ctx;
     void (*save)(void *ctx, const struct exits_saved *l); // insert or replace, by key
     void (*drop)(void *ctx, const uint8_t key[32]);
+    void (*note)(void *ctx, const struct exits_month *v, unsigned n); // insert or replace, by key; all at once
+    bool (*recall)(void *ctx, struct exits_month *v);     // fills in month and bytes of v->key; only reads. False: nothing known
+    void (*log)(void *ctx, const struct exits_logged *e); // insert or replace, by since_s and key
+    bool (*uplink_bytes)(void *ctx, uint64_t *down, uint64_t *up); // limits_uplink(); only reads
 };
 
 struct exits_lease {
@@ -44,9 +62,13 @@ struct exits_lease {
     bool active;                            // no: the address is only kept in case the client comes back
     bool v4, v6;                            // what the client has
     bw_time since, expires;
+    uint64_t since_s; // in Unix time, for the log; 0: the clock was not known
     uint64_t serial;
     uint8_t nonces[EXITS_NONCES][LEASE_NONCE]; // seen lately, newest first
     struct fwd_tunnel_shared *shared;          // counters; NULL while not active
+    struct limit_use use;
+    bool told_over;                            // what the client knows, or is about to, of its volume
+    uint16_t news;                             // grows when a renewal would bring news; heartbeats carry it
 };
 
 struct exits_plan { // what the machine must be set up for (daemon/share.h)
@@ -88,9 +110,13 @@ struct exits {
     uint32_t tokens;          // lease requests that may be checked now: signatures cost
     bw_time tokens_at;
     uint64_t counts[EXITS_COUNTS];
+    struct limits limits;
+    struct limit_client *meter; // active leases, for limits_tick
+    unsigned meter_room;
+    bw_time meter_next, note_next;
 };
 
-// The rng and mem must outlive it. BW_ERR_NOMEM.
+// The rng and mem must outlive it.
 void exits_init(struct exits *s, struct bw_mem *mem, struct bw_rng *rng, const struct exits_config *c,
                 const struct exits_ops *ops, bw_time now);
 void exits_free(struct exits *s);
@@ -103,6 +129,8 @@ void exits_wall(struct exits *s, uint64_t unix_s, bw_time now);
 // At start, before exits_want: a lease of an earlier run, active again for one life time so that its holder's packets pass.
 bool exits_restore(struct exits *s, const struct exits_saved *l, bw_time now);
 bool exits_tick(struct exits *s, bw_time now);
+void exits_limits(struct exits *s, const struct limit_config *c); // other limits from now on
+void exits_note(struct exits *s, bw_time now);                    // stores what clients used: before the end
 bw_time exits_deadline(const struct exits *s);
 
 // ---- HTTP over the mesh ----
@@ -123,8 +151,17 @@ int exits_own_offer(struct exits *s, struct offer_text *out, bw_time now) BW_NOD
 bool exits_stamp_good(const struct exits *s, const uint8_t stamp[OFFER_STAMP], bw_time now);
 // A lease for the request's client, new or renewed. BW_ERR_NOMEM: all are taken; BW_ERR_DENIED: the address leases under another key.
 int exits_grant(struct exits *s, const struct lease_request *r, struct exits_lease **out, bool *changed, bw_time now) BW_NODISCARD;
-bool exits_release(struct exits *s, struct exits_lease *l); // true: it was active
+bool exits_release(struct exits *s, struct exits_lease *l, bw_time now); // true: it was active
 struct exits_lease *exits_lease_of(struct exits *s, const struct bw_addr *address); // active or kept; NULL: none
+
+// ---- server_meter.c: limits and volumes ----
+bool exits_meter(struct exits *s, bw_time now);                        // counts and shares out when it is time
+void exits_meter_begin(struct exits *s, struct exits_lease *l);        // a lease begins: what its key used before
+void exits_meter_end(struct exits *s, struct exits_lease *l, bw_time now); // before its counters go
+void exits_log(struct exits *s, struct exits_lease *l, bool ended, bw_time now);
+int64_t exits_unix(const struct exits *s, bw_time now);                // 0: unknown
+// What to tell the client of its state, "" if nothing: text for people.
+void exits_notice(const struct exits *s, const struct exits_lease *l, char *out, size_t cap);
 
 // ---- views ----
 const struct exits_lease *exits_find(const struct exits *s, const struct bw_addr *address);

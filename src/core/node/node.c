@@ -66,6 +66,30 @@ static void on_drop_lease(void *ctx, const uint8_t key[32])
     if (n->out.drop_lease) n->out.drop_lease(n->out.ctx, key);
 }
 
+static void on_note(void *ctx, const struct exits_month *v, unsigned count)
+{
+    struct node *n = ctx;
+    if (n->out.note_month) n->out.note_month(n->out.ctx, v, count);
+}
+
+static bool on_recall(void *ctx, struct exits_month *v)
+{
+    struct node *n = ctx;
+    return n->out.recall_month && n->out.recall_month(n->out.ctx, v);
+}
+
+static void on_log_lease(void *ctx, const struct exits_logged *e)
+{
+    struct node *n = ctx;
+    if (n->out.log_lease) n->out.log_lease(n->out.ctx, e);
+}
+
+static bool on_uplink_bytes(void *ctx, uint64_t *down, uint64_t *up)
+{
+    struct node *n = ctx;
+    return n->out.uplink_bytes && n->out.uplink_bytes(n->out.ctx, down, up);
+}
+
 // ---- making one ----
 
 static bool make_links(struct node *n, const struct node_config *c)
@@ -92,9 +116,11 @@ static bool make_routing(struct node *n, const struct node_config *c)
     struct babel_ops bo = node_babel_ops(n);
     n->babel = babel_new(&bc, &bo, n, n->mem, n->rng, n->log, n->now);
     struct internet_config ic = {.id = c->id, .name = c->name, .probe_none = c->probe_none, .probe4 = c->probe4,
-                                 .probe6 = c->probe6, .exits = {.down_bps = c->limit_down_bps, .up_bps = c->limit_up_bps}};
+                                 .probe6 = c->probe6, .exits = {.limits = c->limits}};
+    memcpy(ic.targets, c->targets, sizeof ic.targets);
     struct internet_ops io = {.ctx = n, .changed = on_internet_changed, .probe = on_probe, .http = on_http, .send = on_tunnel_send,
-                              .metric = node_metric, .tell = on_tell, .save_lease = on_save_lease, .drop_lease = on_drop_lease};
+                              .metric = node_metric, .tell = on_tell, .save_lease = on_save_lease, .drop_lease = on_drop_lease,
+                              .note = on_note, .recall = on_recall, .log = on_log_lease, .uplink_bytes = on_uplink_bytes};
     n->internet = internet_new(n->mem, n->rng, &ic, &io, n->now);
     if (!n->babel || !n->internet) return false;
     struct bw_prefix self = bw_prefix_host(&c->id->addr);
@@ -313,9 +339,16 @@ void node_set_name(struct node *n, const char *name)
     snprintf(n->config.name, sizeof n->config.name, "%s", name);
 }
 
-void node_set_limits(struct node *n, uint64_t down_bps, uint64_t up_bps)
+void node_set_limits(struct node *n, const struct limit_config *c, bw_time now)
 {
-    internet_limits(n->internet, 0, down_bps, up_bps);
+    n->now = now;
+    internet_limits(n->internet, 0, c, now);
+}
+
+void node_set_exit_rules(struct node *n, const struct exitc_rules *r, bw_time now)
+{
+    n->now = now;
+    internet_rules(n->internet, r, now);
 }
 
 int node_request(struct node *n, const struct bw_addr *caller, const char *method, const char *path, const char *body, size_t len,
@@ -331,6 +364,7 @@ void node_tick(struct node *n, bw_time now, uint64_t unix_ns)
 {
     n->now = now;
     n->unix_ns = unix_ns;
+    internet_wall(n->internet, unix_ns / 1000000000u, now);
     linkset_tick(n->links, now, unix_ns);
     discover_tick(n->discover, now, unix_ns);
     babel_tick(n->babel, now);

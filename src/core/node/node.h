@@ -37,6 +37,10 @@ struct node_out {
     void (*http)(void *ctx, uint32_t serial, const struct exitc_http *r);            // answered by node_http_done
     void (*save_lease)(void *ctx, const struct exits_saved *l);
     void (*drop_lease)(void *ctx, const uint8_t key[32]);
+    void (*note_month)(void *ctx, const struct exits_month *v, unsigned n); // struct exits_ops: note, recall, log, uplink_bytes
+    bool (*recall_month)(void *ctx, struct exits_month *v);
+    void (*log_lease)(void *ctx, const struct exits_logged *e);
+    bool (*uplink_bytes)(void *ctx, uint64_t *down, uint64_t *up);
     void (*resolve)(void *ctx, const uint8_t key[32]); // a listed peer is silent: look its configured name up again
     void (*keylog)(void *ctx, const char *line);       // tests only; NULL: no key log
     void (*event)(void *ctx, const char *type, const char *json); // for `byway monitor`; json: an object
@@ -59,7 +63,8 @@ struct node_config {
     bool clean_start;          // the first start with this identity, or the last stop was node_stopped_clean()
     uint64_t epoch;            // one more at each start with this identity
     bool probe_none, probe4, probe6; // internet.probe: none; has targets in the family
-    uint64_t limit_down_bps, limit_up_bps;
+    struct limit_config limits;
+    struct bw_addr targets[EXITC_TARGETS]; // what answers pings from the Internet, asked through tunnels; zero: none
 };
 
 // mem, rng, log outlive it; config and out are copied. NULL: no memory.
@@ -84,7 +89,8 @@ bool node_restore_lease(struct node *n, const struct exits_saved *l, bw_time now
 void node_set_policy(struct node *n, enum link_policy policy, bool public_, const uint8_t secret[32], bw_time now);
 void node_set_routing(struct node *n, const struct node_config *c, bw_time now); // transit, exports, imports, denied
 void node_set_name(struct node *n, const char *name);
-void node_set_limits(struct node *n, uint64_t down_bps, uint64_t up_bps);
+void node_set_limits(struct node *n, const struct limit_config *c, bw_time now);
+void node_set_exit_rules(struct node *n, const struct exitc_rules *r, bw_time now);
 void node_tick(struct node *n, bw_time now, uint64_t unix_ns);
 bw_time node_deadline(const struct node *n);
 // Leaves in good order: routes are retracted, leases given back; goes on forwarding meanwhile.

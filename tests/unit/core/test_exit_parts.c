@@ -193,9 +193,10 @@ static void echoes(void **state)
         assert_int_equal(e.id, ECHO_ID);
         assert_int_equal(e.seq, 7);
         assert_true(bw_addr_eq(&e.src, &me) && bw_addr_eq(&e.dst, &gateway));
-        assert_int_equal(echo_reply(ask, n, back, n - 1), 0);
-        assert_int_equal(echo_reply(ask, n, back, sizeof back), n);
-        assert_int_equal(echo_parse(back, n, &e), 0);
+        assert_int_equal(echo_reply(ask, n, 513, back, n + 1), 0);
+        assert_int_equal(echo_reply(ask, n, 513, back, sizeof back), n + 2);
+        assert_int_equal(echo_parse(back, n + 2, &e), 0);
+        assert_true(e.has_news && e.news == 513);
         assert_int_equal(e.kind, ECHO_REPLY);
         assert_int_equal(e.seq, 7);
         assert_true(bw_addr_eq(&e.dst, &me) && bw_addr_eq(&e.src, &gateway));
