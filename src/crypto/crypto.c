@@ -19,7 +19,9 @@ int bw_crypto_init(void)
     f->chacha20_poly1305 = EVP_CIPHER_fetch(NULL, "ChaCha20-Poly1305", NULL);
     f->aes_256_gcm = EVP_CIPHER_fetch(NULL, "AES-256-GCM", NULL);
     f->ready = f->blake2s && f->blake2s_mac && f->chacha20_poly1305 && f->aes_256_gcm;
-    return f->ready ? 0 : BW_ERR_SYS;
+    if (!f->ready) return BW_ERR_SYS;
+    f->quick_nonce = aead_quick_nonce_works();
+    return 0;
 }
 
 void bw_x25519_public(uint8_t pk[BW_KEY_LEN], const uint8_t sk[BW_KEY_LEN])
