@@ -16,10 +16,11 @@ SEED = int(os.environ.get("BYWAY_SEED", "0")) or random.randrange(1, 1 << 31)
 STORM = os.path.join(os.path.dirname(os.path.abspath(__file__)), "hostile_storm.py")
 
 
-def pss_mb(lab, node):
+def anon_mb(lab, node):
+    """Memory of its own: what it maps of libraries is shared with whoever else runs, and changes with them."""
     pid = next(n["pid"] for n in lab.show()["nodes"] if n["name"] == node)
     with open(f"/proc/{pid}/smaps_rollup") as f:
-        return int(re.search(r"^Pss:\s+(\d+)", f.read(), re.M)[1]) / 1024
+        return int(re.search(r"^Pss_Anon:\s+(\d+)", f.read(), re.M)[1]) / 1024
 
 
 def metrics(lab, node):
@@ -62,11 +63,11 @@ def random_datagrams_are_dropped_and_counted():
         lab.stop("n3")
         target = linklocal(lab, "n2", "to-n3")
         lab.run("n3", "/usr/bin/python3", STORM, "junk", "to-n2", target, 20_000, SEED)
-        before, size = metrics(lab, "n2"), pss_mb(lab, "n2")
+        before, size = metrics(lab, "n2"), anon_mb(lab, "n2")
         ping = lab.pinging("n1", lab.address("n2"), 0.05)
         lab.run("n3", "/usr/bin/python3", STORM, "junk", "to-n2", target, count, SEED + 1, timeout=250)
         ping.stop()
-        after, grown = metrics(lab, "n2"), pss_mb(lab, "n2") - size
+        after, grown = metrics(lab, "n2"), anon_mb(lab, "n2") - size
         counted = {k: after[k] - before.get(k, 0) for k in after if "dropped" in k[0] and after[k] > before.get(k, 0)}
         want(len(counted) >= 4, f"counted: {counted}")
         want(sum(counted.values()) > count / 10, f"only {sum(counted.values())} of {count} were counted: {counted}")
@@ -83,7 +84,7 @@ def a_flood_of_forged_handshakes_is_met_with_cookies():
         lab.all_ping(30)
         lab.stop("n3")
         before = metrics(lab, "n2")
-        size = pss_mb(lab, "n2")
+        size = anon_mb(lab, "n2")
         key = lab.status("n2")["key"]
         ping = lab.pinging("n1", lab.address("n2"), 0.05)
         lab.run("n3", "/usr/bin/python3", STORM, "flood", "to-n2", linklocal(lab, "n2", "to-n3"), key, count, rate,
@@ -94,7 +95,7 @@ def a_flood_of_forged_handshakes_is_met_with_cookies():
         demanded = after["byway_handshakes_dropped_total", "cookie"] - before.get(("byway_handshakes_dropped_total", "cookie"), 0)
         want(cookies > 100 and demanded > 100, f"{cookies} cookies sent")
         want(ping.lost <= ping.sent / 20, f"{ping.lost} of {ping.sent} pings over the existing link lost")
-        grown = pss_mb(lab, "n2") - size
+        grown = anon_mb(lab, "n2") - size
         want(labkit._sanitized(lab.binary) or grown < 1.5, f"memory grew by {grown:.1f} MB")
         lab.start("n3")
         lab.all_ping(30)
@@ -112,8 +113,8 @@ def nonsense_to_the_api_gets_errors():
         for i in range(30_000 if SOAK else 2_000):
             raw(lab, "n1", b"".join(rng.choice(words) for _ in range(rng.randrange(1, 12))) + b"\r\n\r\n", 0.2)
             if i == 1000:
-                size = pss_mb(lab, "n1")
-        grown = pss_mb(lab, "n1") - size
+                size = anon_mb(lab, "n1")
+        grown = anon_mb(lab, "n1") - size
         want(labkit._sanitized(lab.binary) or grown < 1.5, f"memory grew by {grown:.1f} MB")
         a = lab.address("n1")
         for body in ("", "{", "[]", '{"version":1}', '{"version":1,"key":"AAAA","signature":"x"}', "x" * 60000, '{"a":' * 3000):
