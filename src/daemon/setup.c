@@ -38,6 +38,7 @@ int setup_open(struct daemon *d, char *why, size_t n)
     char dns_why[OS_WHY];
     if (d->config.internet.dns && os_resolv_open(d->state.dir, NULL, &d->resolv, dns_why, sizeof dns_why))
         bw_log(&d->log, BW_WARN, "DNS stays as it is: %s", dns_why);
+    if (d->resolv) os_resolv_interface(d->resolv, d->tun.name);
     return 0;
 }
 
@@ -117,6 +118,8 @@ static void apply_dns_use(struct daemon *d, const struct exitc_plan *exit)
         return;
     }
     bool bad = os_resolv_set(d->resolv, exit->dns, exit->dns_count, why, sizeof why);
+    char how[64];
+    if (!bad && !d->dns_in_use) bw_log(&d->log, BW_INFO, "names are asked of the exit by way of %s", os_resolv_how(d->resolv, how));
     d->dns_in_use = !bad;
     daemon_problem(d, PROBLEM_DNS, bad, "dns-not-set", why, "names may not resolve while the exit is in use; or set internet.dns = none");
 }

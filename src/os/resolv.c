@@ -14,6 +14,7 @@
 
 #include "os/file.h"
 #include "os/ns.h"
+#include "os/resolv_ways.h"
 #include "os/why.h"
 
 #define TEXT_MAX 8192 // of a resolv.conf; more than any that means it
@@ -23,6 +24,7 @@
 struct os_resolv {
     char path[OS_PATH], saved[OS_PATH], state_dir[OS_PATH];
     char marker[OS_PATH + 128]; // first line of a file of ours
+    struct resolv_ways ways;
 };
 
 static bool is_own_mount(const char *path, char real[PATH_MAX])
@@ -32,11 +34,29 @@ static bool is_own_mount(const char *path, char real[PATH_MAX])
     return os_ns_is_mount(real);
 }
 
-bool os_resolv_may(const char *path, char *why, size_t n)
+// Is the folder of path another one than what process 1 has in that place?
+static bool own_folder(const char *path)
+{
+    char ours[OS_PATH], first[OS_PATH + 16];
+    struct stat a, b;
+    snprintf(ours, sizeof ours, "%s", path);
+    char *slash = strrchr(ours, '/');
+    if (!slash) return false;
+    *slash = 0;
+    snprintf(first, sizeof first, "/proc/1/root%s", ours);
+    return !stat(ours, &a) && !stat(first, &b) && (a.st_ino != b.st_ino || a.st_dev != b.st_dev);
+}
+
+static bool may_file(const char *path)
 {
     char real[PATH_MAX];
+    return os_ns_first_net() || is_own_mount(path, real) || own_folder(path);
+}
+
+bool os_resolv_may(const char *path, char *why, size_t n)
+{
     if (!path) path = DEFAULT_PATH;
-    if (os_ns_first_net() || is_own_mount(path, real)) return true;
+    if (may_file(path) || (!strcmp(path, DEFAULT_PATH) && resolv_resolved_here())) return true;
     os_why(0, why, n,
            "%s is shared with the rest of the machine and stays as it is: this node runs in a network namespace of "
            "its own (mount a file of its own there, as `ip netns exec` does with /etc/netns/NAME/resolv.conf)",
@@ -129,7 +149,7 @@ static int relink(const char *path, const char *target)
     return BW_ERR_SYS;
 }
 
-int os_resolv_restore(struct os_resolv *r, char *why, size_t n)
+static int restore_file(struct os_resolv *r, char *why, size_t n)
 {
     char saved[TEXT_MAX + 64], now[TEXT_MAX];
     ssize_t len = os_file_read(r->saved, saved, sizeof saved);
@@ -151,11 +171,19 @@ int os_resolv_restore(struct os_resolv *r, char *why, size_t n)
     return 0;
 }
 
+int os_resolv_restore(struct os_resolv *r, char *why, size_t n)
+{
+    int err = restore_file(r, why, n);
+    int err2 = resolv_ways_restore(&r->ways, why, n); // its last word: what resolvconf writes comes after what we put back
+    return err ? err : err2;
+}
+
 int os_resolv_open(const char *state_dir, const char *path, struct os_resolv **out, char *why, size_t n)
 {
     struct os_resolv *r = calloc(1, sizeof *r);
     if (!r) return os_why(BW_ERR_NOMEM, why, n, "out of memory");
     int err = strlen(state_dir) < OS_PATH ? os_file_path(r->saved, state_dir, "resolv.conf.saved") : BW_ERR_RANGE;
+    if (!err) err = os_file_path(r->ways.note, state_dir, "resolv.record");
     if (err || (path && strlen(path) >= OS_PATH - 16)) {
         free(r);
         return os_why(BW_ERR_RANGE, why, n, "the state folder's path is too long");
@@ -231,7 +259,7 @@ static void keep_options(struct text *t, char *original)
     }
 }
 
-int os_resolv_set(struct os_resolv *r, const struct bw_addr *servers, size_t count, char *why, size_t n)
+static int set_file(struct os_resolv *r, const struct bw_addr *servers, size_t count, char *why, size_t n)
 {
     char text[TEXT_MAX], now[TEXT_MAX], addr[BW_ADDR_TEXT];
     struct text t = {.p = text, .cap = sizeof text};
@@ -244,6 +272,48 @@ int os_resolv_set(struct os_resolv *r, const struct bw_addr *servers, size_t cou
     int err = is_ours(r, now) ? 0 : save_current(r, why, n);
     if (err) return err;
     return put(r->path, text, t.n, 0644) ? cannot(r->path, why, n) : 0;
+}
+
+void os_resolv_interface(struct os_resolv *r, const char *name)
+{
+    snprintf(r->ways.iface, sizeof r->ways.iface, "%s", name);
+}
+
+// With a mount of its own the file is all there is: whatever keeps the one below serves somebody else.
+static bool ways_apply(const struct os_resolv *r)
+{
+    char real[PATH_MAX];
+    return r->ways.iface[0] && !strcmp(r->path, DEFAULT_PATH) && !is_own_mount(r->path, real);
+}
+
+int os_resolv_set(struct os_resolv *r, const struct bw_addr *servers, size_t count, char *why, size_t n)
+{
+    char now[TEXT_MAX];
+    int err = 0;
+    if (!ways_apply(r)) return set_file(r, servers, count, why, n);
+    bool resolved = r->ways.resolved || resolv_resolved_here();
+    if (resolved) err = resolv_resolved_set(&r->ways, servers, count, why, n);
+    read_text(r->path, now);
+    if (!err && resolved && resolv_only_stub(now)) return 0;
+    if (!may_file(r->path)) return err;
+    if (r->ways.resolvconf || (!is_ours(r, now) && resolv_resolvconf_keeps(r->path, now))) {
+        int err2 = resolv_resolvconf_set(&r->ways, servers, count, why, n);
+        read_text(r->path, now);
+        if (!err2 && !is_ours(r, now) && resolv_only(now, servers, count)) return err;
+    }
+    int err3 = set_file(r, servers, count, why, n); // the last resort is enough by itself
+    return err3 || resolved ? (err3 ? err3 : err) : 0;
+}
+
+const char *os_resolv_how(const struct os_resolv *r, char out[64])
+{
+    char now[TEXT_MAX];
+    read_text(r->path, now);
+    snprintf(out, 64, "%s%s%.32s", r->ways.resolved ? "systemd-resolved " : "", r->ways.resolvconf ? "resolvconf " : "",
+             is_ours(r, now) ? r->path : "");
+    size_t n = strlen(out);
+    if (n && out[n - 1] == ' ') out[n - 1] = 0;
+    return out;
 }
 
 static bool parse_server(char *s, struct bw_endpoint *out)
