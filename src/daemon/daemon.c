@@ -6,6 +6,7 @@
 #include "os/entropy.h"
 #include "os/identity.h"
 #include "os/notify.h"
+#include "os/ns.h"
 
 #define KEYLOG_ENV "BYWAY_KEYLOG" // tests only
 
@@ -130,7 +131,11 @@ static int open_state(struct daemon *d)
 
 static int open_device(struct daemon *d)
 {
-    char err[OS_ERROR_TEXT];
+    char err[OS_ERROR_TEXT], why[OS_WHY];
+    if (os_ns_claim(&d->place, why, sizeof why)) {
+        daemon_fail(d, "%s", why);
+        return BW_ERR_EXISTS;
+    }
     d->threads = worker_default_threads();
     struct os_udp_options o = {.port = d->config.listen.port, .mark = NETCONF_MARK, .share = true};
     for (; d->udp_count < d->threads; d->udp_count++) {
@@ -327,6 +332,7 @@ static void stop(struct daemon *d)
     if (d->tun.name[0]) os_tun_close(&d->tun);
     while (d->udp_count) os_udp_close(&d->udp[--d->udp_count]);
     os_nl_close(d->nl);
+    if (d->place >= 0) close(d->place);
     os_store_close(d->store);
     os_state_close(&d->state);
     identity_wipe(&d->id);
@@ -341,7 +347,7 @@ int daemon_run(const struct run_options *o)
     if (!d) return 1;
     d->opt = o;
     d->log = (struct bw_log){.line = log_line};
-    d->state.lock_fd = -1;
+    d->state.lock_fd = d->place = -1;
     bw_mem_system(&d->mem);
     if (config_load(o->config_path, o->sets, o->set_count, &d->config, &report)) {
         config_report_print(&report, stderr);

@@ -59,6 +59,7 @@ struct daemon {
     struct identity id;
     FILE *keylog;
     struct os_state state;
+    int place; // this network namespace is ours (os_ns_claim), -1: not
     struct os_store *store;
     struct os_nl *nl;
     struct os_nft *nft;
