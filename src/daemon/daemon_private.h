@@ -88,8 +88,8 @@ struct daemon {
     bool dns_in_use; // names are asked of the exit
     struct os_sysctl *sysctl;
     struct netconf *netconf;
-    struct os_dnsfwd *dns;
-    struct bw_addr dns_at;
+    struct os_dnsfwd *dns[2]; // for clients, at both gateways; NULL: none
+    struct bw_addr dns_at[2];
     bool any_listening; // the mesh API answers at fc00::e
     bool setup_dirty, routes_lost, stopping, ready_told, failed;
     struct bw_prefix local[DAEMON_PREFIXES];
@@ -119,6 +119,7 @@ void net_close(struct daemon *d);
 // setup.c
 int setup_open(struct daemon *d, char *why, size_t n) BW_NODISCARD; // leftovers of a killed run go, the firewall stands
 void setup_apply(struct daemon *d);
+void setup_upstreams(struct daemon *d); // the machine's resolvers may be others by now
 void setup_close(struct daemon *d);
 
 // peers.c

@@ -58,6 +58,7 @@ static void probe_done(void *ctx, const struct os_probe_result *r)
     struct daemon *d = run->d;
     bool v4 = run->family == UPLINK_V4;
     if (!d->stopping) {
+        setup_upstreams(d); // whoever changed them is not known to tell
         node_probe_done(d->node, run->family, run->serial, v4 ? r->v4 : r->v6, v4 ? r->rtt4_us : r->rtt6_us, os_clock_now());
         daemon_turn(d);
     }

@@ -35,6 +35,7 @@ static void on_renet(void *ctx)
 {
     struct daemon *d = ctx;
     net_refresh(d);
+    setup_upstreams(d);
     if (d->routes_lost) {
         netconf_again(d->netconf);
         d->setup_dirty = true;

@@ -1,6 +1,7 @@
 // This machine follows the node's plans: addresses and routes (netconf), firewall and NAT (share), DNS, the mesh API at fc00::e.
 #include "daemon/daemon_private.h"
 
+#include "os/file.h"
 #include "os/fwcheck.h"
 
 static int apply_guard(struct daemon *d, char *why, size_t n)
@@ -84,22 +85,42 @@ static int apply_share(struct daemon *d, const struct exits_plan *share, const s
     return share_apply(&d->share, &r, why, n);
 }
 
-// The exit answers its clients' DNS questions at its inner address.
+static size_t upstreams(struct daemon *d, struct bw_endpoint out[OS_DNSFWD_UPSTREAMS])
+{
+    char text[8192];
+    if (d->resolv) return os_resolv_upstreams(d->resolv, out, OS_DNSFWD_UPSTREAMS);
+    return os_file_read("/etc/resolv.conf", text, sizeof text) < 0 ? 0 : os_resolv_parse(text, out, OS_DNSFWD_UPSTREAMS);
+}
+
+void setup_upstreams(struct daemon *d)
+{
+    struct bw_endpoint up[OS_DNSFWD_UPSTREAMS];
+    if (!d->dns[0] && !d->dns[1]) return;
+    size_t count = upstreams(d, up);
+    for (int i = 0; i < 2; i++)
+        if (d->dns[i]) os_dnsfwd_upstreams(d->dns[i], up, count);
+}
+
+// The exit answers its clients' DNS questions at its inner addresses: a client that has only one family asks there.
+static void apply_dns_at(struct daemon *d, int i, bool wanted, const struct bw_addr *at, const struct bw_prefix *pool)
+{
+    wanted = wanted && !bw_addr_is_zero(at);
+    if (wanted && d->dns[i] && bw_addr_eq(&d->dns_at[i], at)) return;
+    os_dnsfwd_close(d->dns[i]);
+    d->dns[i] = NULL;
+    if (!wanted) return;
+    struct os_dnsfwd_config c = {.listen = {.addr = *at, .port = 53}, .mark = NETCONF_MARK, .clients = {*pool}, .client_count = 1};
+    char why[OS_WHY];
+    int err = os_dnsfwd_open(&d->loop, &c, &d->dns[i], why, sizeof why);
+    d->dns_at[i] = *at;
+    if (err) bw_log(&d->log, BW_WARN, "clients get no DNS from this exit: %s", why);
+}
+
 static void apply_dns_service(struct daemon *d, const struct exits_plan *share)
 {
-    const struct bw_addr *at = bw_addr_is_zero(&share->gateway4) ? &share->gateway6 : &share->gateway4;
-    bool wanted = share->wanted && !bw_addr_is_zero(at);
-    if (wanted && d->dns && bw_addr_eq(&d->dns_at, at)) return;
-    os_dnsfwd_close(d->dns);
-    d->dns = NULL;
-    if (!wanted) return;
-    struct os_dnsfwd_config c = {.listen = {.addr = *at, .port = 53}, .mark = NETCONF_MARK,
-                                 .clients = {share->pool4, share->pool6}, .client_count = share->v6 ? 2 : 1};
-    c.upstream_count = d->resolv ? os_resolv_upstreams(d->resolv, c.upstreams, OS_DNSFWD_UPSTREAMS) : 0;
-    char why[OS_WHY];
-    int err = os_dnsfwd_open(&d->loop, &c, &d->dns, why, sizeof why);
-    d->dns_at = *at;
-    if (err) bw_log(&d->log, BW_WARN, "clients get no DNS from this exit: %s", why);
+    apply_dns_at(d, 0, share->wanted, &share->gateway4, &share->pool4);
+    apply_dns_at(d, 1, share->wanted, &share->gateway6, &share->pool6);
+    setup_upstreams(d);
 }
 
 // This machine asks the exit's DNS server while it uses an exit.
@@ -171,8 +192,8 @@ void setup_apply(struct daemon *d)
 
 void setup_close(struct daemon *d)
 {
-    os_dnsfwd_close(d->dns);
-    d->dns = NULL;
+    for (int i = 0; i < 2; i++) os_dnsfwd_close(d->dns[i]);
+    d->dns[0] = d->dns[1] = NULL;
     os_resolv_close(d->resolv);
     d->resolv = NULL;
     if (d->netconf) netconf_remove(d->netconf);
