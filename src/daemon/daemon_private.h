@@ -48,9 +48,16 @@ struct problem { // something wrong that the daemon itself knows, for status
 };
 enum { PROBLEM_SETUP, PROBLEM_FIREWALL, PROBLEM_FOREIGN, PROBLEM_DNS, PROBLEM_STORE, PROBLEM_GUARD, PROBLEM_NAME, PROBLEMS };
 
+struct chosen { // `byway exit use` holds until the file says something else than it did then
+    bool on;
+    enum config_use file_use;
+    struct bw_addr file_address;
+};
+
 struct daemon {
     const struct run_options *opt;
     struct config config;
+    struct chosen chosen;
     uv_loop_t loop;
     uv_signal_t signals[3];
     struct bw_log log;

@@ -57,6 +57,15 @@ static void apply(struct daemon *d, const struct config *old, unsigned diff)
     warn_fixed(d, diff, old, c);
 }
 
+static void keep_choice(struct daemon *d, struct config_internet *fresh)
+{
+    struct chosen *c = &d->chosen;
+    c->on = c->on && fresh->use == c->file_use && bw_addr_eq(&fresh->use_address, &c->file_address);
+    if (!c->on) return;
+    fresh->use = d->config.internet.use;
+    fresh->use_address = d->config.internet.use_address;
+}
+
 int reload_file(struct daemon *d, struct api_error *e)
 {
     struct config fresh, old = d->config;
@@ -67,6 +76,7 @@ int reload_file(struct daemon *d, struct api_error *e)
         snprintf(e->hint, sizeof e->hint, "nothing was changed");
         bw_log(&d->log, BW_ERROR, "the changed configuration is refused, nothing was changed:\n%s", e->text);
     } else {
+        keep_choice(d, &fresh.internet);
         unsigned diff = config_diff(&old, &fresh);
         d->config = fresh;
         d->setup_dirty = true;

@@ -108,8 +108,10 @@ static int on_exit_use(void *ctx, enum api_use use, const struct bw_addr *addres
     (void)e;
     static const enum config_use uses[] = {[API_USE_AUTO] = CONFIG_USE_AUTO, [API_USE_ALWAYS] = CONFIG_USE_ALWAYS,
                                            [API_USE_NONE] = CONFIG_USE_NONE, [API_USE_ADDRESS] = CONFIG_USE_ADDRESS};
-    d->config.internet.use = uses[use];
-    if (use == API_USE_ADDRESS) d->config.internet.use_address = *address;
+    struct config_internet *c = &d->config.internet;
+    if (!d->chosen.on) d->chosen = (struct chosen){true, c->use, c->use_address};
+    c->use = uses[use];
+    if (use == API_USE_ADDRESS) c->use_address = *address;
     reload_internet(d);
     daemon_turn(d);
     return 0;

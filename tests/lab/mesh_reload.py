@@ -1,0 +1,95 @@
+#!/usr/bin/python3
+"""Changed configuration while running: what changed is applied, what did not is not disturbed, a bad file changes nothing."""
+# tests/run: timeout=120
+import os
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import labkit
+from labkit import Lab, want, wait_until
+
+
+def file_of(lab, node):
+    return f"{lab.dir}/nodes/{node}/byway.conf"
+
+
+def text_of(lab, node):
+    with open(file_of(lab, node)) as f:
+        return f.read()
+
+
+def write(lab, node, text):
+    with open(file_of(lab, node), "w") as f:
+        f.write(text)
+
+
+def handshakes(lab, node):
+    """When each link shook hands last: one that is made anew has a later time."""
+    up = lab.status(node)["uptime_s"]
+    return {(p["key"], p["link"]): up - p["last_handshake_s"] for p in lab.peers(node)}
+
+
+def undisturbed(before, after):
+    return all(k in after and after[k] <= at + 1.5 for k, at in before.items())
+
+
+@labkit.test
+def a_bad_file_changes_nothing_and_says_why():
+    with Lab("line", "--nodes", 3) as lab:
+        lab.all_ping(30)
+        before, good = handshakes(lab, "n2"), text_of(lab, "n2")
+        write(lab, "n2", good + "[routing]\ntransit = perhaps\n[nonsense]\nx = 1\n[firewall]\nallow = all\n")
+        r = lab.byway("n2", "reload", check=False)
+        lines = len(good.splitlines())
+        want(r.returncode == 1 and f":{lines + 2}:" in r.stderr and f":{lines + 3}:" in r.stderr, r.stderr)
+        want("nothing was changed" in r.stderr, r.stderr)
+        lab.kill("n2", "HUP")
+        wait_until(lambda: lab.log("n2").count("nothing was changed") >= 2, 10, "SIGHUP says it in the log")
+        want(lab.path("n1", lab.address("n3")) == ["n1", "n2", "n3"] and lab.reaches("n1", lab.address("n3")), "n2 no longer carries")
+        lab.job("n2", "python3", "-m", "http.server", "--bind", "::", "8080")
+        url = f"http://[{lab.address('n2')}]:8080/"
+        wait_until(lambda: lab.online("n2", url), 10, "a server at n2")
+        want(not lab.online("n1", url, timeout=1), "the bad file opened the firewall")
+        write(lab, "n2", good + "[firewall]\nallow = icmp, tcp/8080\n")
+        lab.kill("n2", "HUP")
+        wait_until(lambda: lab.online("n1", url), 10, "the good file opens the port")
+        write(lab, "n2", good)
+        lab.byway("n2", "reload")
+        wait_until(lambda: not lab.online("n1", url, timeout=1), 10, "and shuts it again")
+        want(undisturbed(before, handshakes(lab, "n2")), "a link was made anew")
+
+
+@labkit.test
+def a_saved_peer_outlives_a_restart_and_goes_with_its_section():
+    with Lab(text="node 1 internet\nnode 2 internet\nnode 1 set discover.interfaces=none\nnode 2 set discover.interfaces=none\n") as lab:
+        keys = {n: lab.status(n)["key"] for n in lab.nodes()}
+        lab.byway("n2", "peer", "add", keys["n1"], "--save")
+        lab.byway("n1", "peer", "add", keys["n2"], "--endpoint", "203.0.113.102:4870", "--save")
+        want(keys["n2"] in text_of(lab, "n1"), text_of(lab, "n1"))
+        wait_until(lambda: lab.reaches("n1", lab.address("n2")), 20, "a link")
+        lab.stop("n1")
+        lab.start("n1")
+        wait_until(lambda: lab.reaches("n1", lab.address("n2")), 20, "a link after the restart")
+        lab.byway("n1", "peer", "remove", keys["n2"], "--save")
+        want(keys["n2"] not in text_of(lab, "n1"), "still in the file")
+        wait_until(lambda: not lab.peers("n1"), 10, "the link gone")
+        r = lab.byway("n1", "peer", "remove", keys["n2"], check=False)
+        want(r.returncode == 1 and "no peer has that key" in r.stderr, r.stderr)
+
+
+@labkit.test
+def what_was_chosen_by_command_holds_until_the_file_says_otherwise():
+    with Lab(text="link 1 2\nnode 1 share\n") as lab:
+        wait_until(lambda: lab.exit_of("n2") == "n1", 30, "an exit")
+        good = text_of(lab, "n2")
+        lab.byway("n2", "exit", "use", "none")
+        wait_until(lambda: lab.status("n2")["exit"]["state"] == "none", 10, "none")
+        write(lab, "n2", good + "[firewall]\nallow = icmp, tcp/22\n")
+        lab.byway("n2", "reload")
+        want(lab.status("n2")["exit"]["state"] == "none", "another change in the file undid the choice")
+        write(lab, "n2", good + "[internet]\nuse = always\n")
+        lab.byway("n2", "reload")
+        wait_until(lambda: lab.exit_of("n2") == "n1", 20, "the file's word")
+
+
+labkit.main()
