@@ -3,6 +3,7 @@
 function(byway_layer name dir)
   cmake_parse_arguments(L "" "" "USES;LINKS" ${ARGN})
   file(GLOB_RECURSE src CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/${dir}/*.c)
+  list(FILTER src EXCLUDE REGEX "/standin/")     # sim/standin takes the place of bw_crypto: never in a library
   set(inc ${CMAKE_BINARY_DIR}/inc/${name})
   file(MAKE_DIRECTORY ${inc})
   file(CREATE_LINK ${CMAKE_SOURCE_DIR}/${dir} ${inc}/${name} SYMBOLIC)

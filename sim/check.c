@@ -179,6 +179,7 @@ void check_routes(struct check *c, uint32_t node)
     uint16_t *old = c->next + (size_t)node * (c->n + 1);
     for (uint32_t d = 0; d <= c->n && !c->first; d++) {
         bool changed = old[d] != c->row[d];
+        if (d < c->n) c->have += (uint64_t)(c->row[d] < HELD_HOP) - (uint64_t)(old[d] < HELD_HOP);
         old[d] = c->row[d];
         if (!changed) continue;
         c->changes++;
@@ -203,9 +204,7 @@ static void dead_wires(struct check *c)
     struct world *w = c->w;
     for (uint32_t i = 0; i < w->link_count; i++) {
         const struct world_link *l = &w->links[i];
-        if (l->alive_since != BW_NEVER) c->cut_since[i] = 0;
-        else if (!c->cut_since[i]) c->cut_since[i] = w->now;
-        if (!c->cut_since[i] || w->now - c->cut_since[i] < DEAD_WIRE) continue;
+        if (l->alive_since != BW_NEVER || w->now - l->dead_since < DEAD_WIRE) continue;
         for (unsigned k = 0; k < 2; k++) {
             const struct world_node *n = &w->nodes[k ? l->b : l->a];
             for (uint32_t r = 0; n->snapshot && r < n->snapshot->mesh.count; r++) {
@@ -213,7 +212,7 @@ static void dead_wires(struct check *c)
                 if (route->target != FWD_TO_LINK || route->link >= n->snapshot->link_count) continue;
                 if (world_wire_of(w, n->index, &n->snapshot->links[route->link]) != (int64_t)i) continue;
                 check_fail(c, VIOLATION_DEAD, "n%u still routes to n%u over the wire to n%u, dead for %llu s", n->index + 1,
-                           check_dest(c, &route->prefix.addr) + 1, world_other(l, n->index) + 1, (unsigned long long)((w->now - c->cut_since[i]) / BW_S));
+                           check_dest(c, &route->prefix.addr) + 1, world_other(l, n->index) + 1, (unsigned long long)((w->now - l->dead_since) / BW_S));
                 return;
             }
         }
@@ -281,10 +280,11 @@ static void budget(struct check *c)
         uint64_t bytes = l->bytes[0] + l->bytes[1] - c->window[i];
         c->window[i] += bytes;
         if (bytes > c->most_bytes) c->most_bytes = bytes;
-        if (bytes > BUDGET_WIRE + (uint64_t)BUDGET_DEST * c->n)
+        if (bytes > BUDGET_WIRE + (uint64_t)BUDGET_DEST * c->n + c->spare)
             check_fail(c, VIOLATION_BUDGET, "%llu bytes in 10 s between n%u and n%u", (unsigned long long)bytes, l->a + 1, l->b + 1);
     }
     c->window_at = w->now;
+    c->spare = 0;
 }
 
 static void memory(struct check *c)
@@ -323,9 +323,8 @@ struct check *check_new(struct world *w, bool deep)
     c->next = malloc(cells * sizeof *c->next + 2);
     c->row = malloc((w->node_count + 1) * sizeof *c->row);
     c->index = calloc(slots, sizeof *c->index);
-    c->cut_since = calloc(w->link_count + 1, sizeof *c->cut_since);
     c->window = calloc(w->link_count + 1, sizeof *c->window);
-    if (!c->next || !c->row || !c->index || !c->cut_since || !c->window) {
+    if (!c->next || !c->row || !c->index || !c->window) {
         check_free(c);
         return NULL;
     }
@@ -341,7 +340,6 @@ void check_free(struct check *c)
     free(c->next);
     free(c->row);
     free(c->index);
-    free(c->cut_since);
     free(c->window);
     free(c);
 }

@@ -30,14 +30,15 @@ struct check {
         uint32_t dest; // plus one; 0: empty
     } *index;
     uint32_t mask;
-    bw_time *cut_since;  // per wire: not whole since then; 0: whole
     uint64_t *window;    // per wire: bytes at the begin of the window
     bw_time window_at;
+    uint64_t spare;      // bytes that traffic may have put on any wire in this window
     bw_time any_loop_since; // fc00::e; 0: none
     enum violation first;   // the first thing that was wrong ...
     char what[240];
     bw_time when;
     uint64_t walks, changes; // work done
+    uint64_t have;           // pairs of running nodes that have a next hop for each other, fc00::e not counted
     uint64_t most_bytes;     // in a window on one wire
     size_t most_memory;      // of one node
 };

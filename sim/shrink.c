@@ -43,15 +43,18 @@ struct shrinker {
     struct play_result *r;
     enum violation kind;
     unsigned runs, max_runs;
+    uint64_t steps, max_steps; // of all runs: so that it ends in time, but not by the clock on the wall
 };
 
 static bool still_fails(struct shrinker *k, const struct scenario *candidate)
 {
     static const struct play_options quiet = {0};
     struct play_result r;
-    if (k->runs >= k->max_runs) return false;
+    if (k->runs >= k->max_runs || k->steps > k->max_steps) return false;
     k->runs++;
-    if (play_guarded(candidate, &quiet, &r) || r.violation != k->kind) return false;
+    if (play_guarded(candidate, &quiet, &r)) return false;
+    k->steps += r.steps + 1000;
+    if (r.violation != k->kind) return false;
     *k->r = r;
     return true;
 }
@@ -127,7 +130,7 @@ static void shorten(struct shrinker *k)
 
 unsigned shrink(struct scenario *s, struct play_result *r, unsigned max_runs)
 {
-    struct shrinker k = {.s = s, .r = r, .kind = r->violation, .max_runs = max_runs};
+    struct shrinker k = {.s = s, .r = r, .kind = r->violation, .max_runs = max_runs, .max_steps = 30 * r->steps + 3000000};
     for (uint32_t before = UINT32_MAX; s->count + s->link_count < before && k.runs < max_runs;) {
         before = s->count + s->link_count;
         shorten(&k);

@@ -20,7 +20,7 @@ static const char help[] =
     "event: forwarding loops, unfeasible routes, routes through the dead, state that outlives its time, too much traffic or memory.\n"
     "\n"
     "  --seed N       random, scale: what to draw from (default: fresh, printed); files: for scenarios that name none\n"
-    "  --nodes N      random: how many (default: drawn, 2 to 23); scale: default 200\n"
+    "  --nodes N      random: how many (default: drawn, 2 to 23); scale: default 200, or several: 200,1000\n"
     "  --for T        random: simulated time, e.g. 90s, 10m (default 5m); the first half has faults\n"
     "  --runs N       random: N seeds one after the other, from --seed on\n"
     "  --jobs N       random: so many of them at a time (default 1)\n"
@@ -241,12 +241,29 @@ bool sim_span(const char *s, bw_time *out)
     return true;
 }
 
+static bool sizes(struct sim_options *o, const char *v)
+{
+    o->size_count = 0;
+    for (o->nodes = 0; o->size_count < sizeof o->sizes / sizeof *o->sizes; v++) {
+        char digits[12];
+        uint64_t n;
+        size_t len = strcspn(v, ",");
+        snprintf(digits, sizeof digits, "%.*s", (int)(len < 11 ? len : 11), v);
+        if (!number(digits, SCENARIO_NODES_MAX, &n) || !n) return false;
+        o->sizes[o->size_count++] = (uint32_t)n;
+        if (n > o->nodes) o->nodes = (uint32_t)n;
+        v += len;
+        if (!*v) return true;
+    }
+    return false;
+}
+
 static int set_option(struct sim_options *o, const char *name, const char *v)
 {
     uint64_t n = 0;
     bool ok = true;
     if (!strcmp(name, "--seed")) ok = o->has_seed = number(v, 1000000000000000u, &o->seed);
-    else if (!strcmp(name, "--nodes")) ok = number(v, SCENARIO_NODES_MAX, &n) && n, o->nodes = (uint32_t)n;
+    else if (!strcmp(name, "--nodes")) ok = sizes(o, v);
     else if (!strcmp(name, "--for")) ok = sim_span(v, &o->span);
     else if (!strcmp(name, "--idle")) ok = sim_span(v, &o->idle);
     else if (!strcmp(name, "--runs")) ok = number(v, 1000000000, &o->runs) && o->runs;
@@ -320,6 +337,7 @@ int sim_main(int argc, char **argv)
         o.seed = fresh_seed();
         fprintf(stderr, "seed %llu\n", (unsigned long long)o.seed);
     }
+    if (!status && count && *words[0] == 'r' && drawn && o.size_count > 1) status = sim_say(2, "random takes one --nodes (see: byway sim --help)");
     if (!status && drawn && count > 1) status = sim_say(2, "`byway sim %s` does not know what to do with `%s`", words[0], words[1]);
     else if (!status && drawn) status = *words[0] == 'r' ? run_random(&o) : sim_scale(&o);
     else

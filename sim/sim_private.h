@@ -8,6 +8,8 @@ struct sim_options {
     uint64_t seed, runs;
     bool has_seed, json, verbose, no_shrink, print;
     uint32_t nodes, cap;
+    uint32_t sizes[16]; // scale: --nodes 200,1000
+    unsigned size_count;
     bw_time span, idle;
     unsigned jobs;
     const char *out, *csv, *svg, *graph, *crypto;

@@ -105,6 +105,7 @@ static void alive_since(struct world *w, uint32_t link)
 {
     struct world_link *l = &w->links[link];
     bool alive = w->nodes[l->a].node && w->nodes[l->b].node && !l->cut[0] && !l->cut[1];
+    if (!alive && l->alive_since != BW_NEVER) l->dead_since = w->now;
     if (!alive) l->alive_since = BW_NEVER;
     else if (l->alive_since == BW_NEVER) l->alive_since = w->now;
 }
@@ -321,7 +322,7 @@ int world_link(struct world *w, uint32_t a, uint32_t b, const struct wire *k, bo
         w->links = v;
         w->link_room = room;
     }
-    w->links[w->link_count] = (struct world_link){.a = a, .b = b, .far = far, .k = *k, .alive_since = BW_NEVER};
+    w->links[w->link_count] = (struct world_link){.a = a, .b = b, .far = far, .k = *k, .alive_since = BW_NEVER, .dead_since = w->now};
     if (add_to(&w->nodes[a], w->link_count) || add_to(&w->nodes[b], w->link_count)) return BW_ERR_NOMEM;
     return (int)w->link_count++;
 }

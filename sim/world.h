@@ -31,7 +31,8 @@ struct world_link {
     bw_time last[2];      // arrival of the datagram sent last: order is kept
     struct bw_rng *rng;   // NULL until chance is needed
     uint64_t packets[2], bytes[2], lost[2]; // offered; of those lost, whatever the reason
-    bw_time alive_since;  // both ends run and nothing is cut: since then; BW_NEVER: not so
+    bw_time alive_since;  // both ends run and nothing is cut: since then; BW_NEVER: not so ...
+    bw_time dead_since;   // ... since then
 };
 
 enum cut { CUT_LINK = 1, CUT_PARTITION = 2 };
