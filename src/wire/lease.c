@@ -133,6 +133,12 @@ static bool plain4(const struct bw_addr *a)
     return bw_addr_is_v4(a) && first && first != 127 && !bw_addr_is_linklocal(a) && first < 224;
 }
 
+// 100.64.0.0/10: a lease with an address of a home network would take that host's traffic.
+static bool shared4(const struct bw_addr *a)
+{
+    return bw_addr_is_v4(a) && a->b[12] == 100 && (a->b[13] & 0xc0) == 64;
+}
+
 static bool plain6(const struct bw_addr *a)
 {
     return !bw_addr_is_v4(a) && ((a->b[0] & 0xe0) == 0x20 || a->b[0] == 0xfd); // 2000::/3 or fd00::/8
@@ -142,7 +148,7 @@ static int lease_sensible(const struct lease *l)
 {
     bool v4 = !bw_addr_is_zero(&l->inner4), v6 = !bw_addr_is_zero(&l->inner6);
     if (!bw_addr_is_mesh(&l->address) || !bw_addr_is_mesh(&l->client) || (!v4 && !v6)) return BW_ERR_RANGE;
-    if (v4 && (!plain4(&l->inner4) || !plain4(&l->gateway4) || bw_addr_eq(&l->inner4, &l->gateway4))) return BW_ERR_RANGE;
+    if (v4 && (!shared4(&l->inner4) || !shared4(&l->gateway4) || bw_addr_eq(&l->inner4, &l->gateway4))) return BW_ERR_RANGE;
     if (v6 && (!plain6(&l->inner6) || !plain6(&l->gateway6) || bw_addr_eq(&l->inner6, &l->gateway6))) return BW_ERR_RANGE;
     for (unsigned i = 0; i < l->dns_count; i++)
         if (!plain4(&l->dns[i]) && !plain6(&l->dns[i])) return BW_ERR_RANGE;

@@ -87,6 +87,8 @@ struct exitc {
     struct exitc_ops ops;
     enum exitc_use use;
     struct bw_addr pinned;
+    const struct bw_prefix *local; // the machine's own networks; borrowed from the server's side
+    unsigned local_count;
     bool sharing;                // this node answers for fc00::e itself: do not ask there
     bool own, own_settled;       // own connection works; its state is known
     bw_time own_since;

@@ -154,6 +154,14 @@ void exitc_release(struct exitc *c, struct exitc_tunnel *t, bw_time now)
     post(c, &e->address, &r, NULL);
 }
 
+// An address on one of our own networks: whoever leases it out wants that host's traffic, or does not know better.
+static bool is_local(const struct exitc *c, const struct bw_addr *a)
+{
+    for (unsigned i = 0; i < c->local_count; i++)
+        if (c->local[i].len && bw_prefix_has(&c->local[i], a)) return true;
+    return false;
+}
+
 static int lease_check(struct exitc *c, const struct exitc_tunnel *t, const char *body, size_t n, struct lease *out)
 {
     struct signed_part part;
@@ -162,6 +170,8 @@ static int lease_check(struct exitc *c, const struct exitc_tunnel *t, const char
     bool bound = !err && bw_addr_eq(&out->address, &t->exit) && bw_addr_eq(&out->client, &c->id->addr) &&
                  !memcmp(out->nonce, t->nonce, sizeof t->nonce);
     if (!err && !bound) err = BW_ERR_REPLAY;
+    bool taken = !err && !bw_addr_is_zero(&out->inner6) && (is_local(c, &out->inner6) || is_local(c, &out->gateway6));
+    if (taken) err = BW_ERR_DENIED;
     if (err) c->forged++;
     return err;
 }

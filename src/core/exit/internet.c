@@ -196,6 +196,8 @@ void internet_uplink(struct internet *i, bool default4, bool default6, bw_time n
 void internet_local(struct internet *i, const struct bw_prefix *p, unsigned count, bw_time now)
 {
     bool changed = exits_local(&i->exits, p, count, now);
+    i->client.local = i->exits.local;
+    i->client.local_count = i->exits.local_count;
     run(i, changed, now);
 }
 

@@ -598,6 +598,30 @@ static void pinned_always_none(void **state)
     stop(&w);
 }
 
+// An exit whose gateway lies in our own LAN would get that host's packets: another one is used.
+static void lease_inside_a_network_of_our_own(void **state)
+{
+    (void)state;
+    struct world w;
+    struct exitc_plan plan;
+    start(&w);
+    until_online(&w, true, 10 * BW_S);
+    run(&w, 5 * BW_S);
+    assert_int_equal(used_exit(&w), 1);
+    struct internet *me = w.house[ME].i;
+    internet_client_plan(me, &plan);
+    assert_false(bw_addr_is_zero(&plan.gateway6));
+    struct bw_prefix lan = bw_prefix_make(&plan.gateway6, 64);
+    internet_use(me, EXITC_NONE, NULL, w.now);
+    run(&w, 5 * BW_S);
+    internet_local(me, &lan, 1, w.now);
+    internet_use(me, EXITC_ALWAYS, NULL, w.now);
+    run(&w, 30 * BW_S);
+    assert_true(online(&w));
+    assert_int_equal(used_exit(&w), 2);
+    stop(&w);
+}
+
 static void restarted_exit_gives_the_same(void **state)
 {
     (void)state;
@@ -710,6 +734,7 @@ int main(void)
         cmocka_unit_test(nobody_shares),
         cmocka_unit_test(own_connection_comes_and_goes),
         cmocka_unit_test(pinned_always_none),
+        cmocka_unit_test(lease_inside_a_network_of_our_own),
         cmocka_unit_test(restarted_exit_gives_the_same),
         cmocka_unit_test(evil_answers),
         cmocka_unit_test(machine_sleeps),

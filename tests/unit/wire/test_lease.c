@@ -91,6 +91,7 @@ static void hostile_leases(void **state)
 {
     (void)state;
     static const char *const bad4[] = {"127.0.0.1", "0.0.0.1", "169.254.1.1", "224.0.0.1", "255.255.255.255", "fd00::1"};
+    static const char *const home[] = {"192.168.1.1", "10.0.0.9", "100.63.255.255", "100.128.0.1", "8.8.8.8"};
     static const char *const bad6[] = {"::1", "fe80::1", "ff02::1", "fc12::1", "fc00::e", "10.0.0.1"};
     struct signed_part part;
     char text[SIGNED_MAX];
@@ -107,6 +108,12 @@ static void hostile_leases(void **state)
             int n = lease_encode(&l, sig, text, sizeof text);
             assert_int_equal(lease_decode(text, (size_t)n, &back, &part), BW_ERR_RANGE);
         }
+    }
+    for (unsigned i = 0; i < 10; i++) {
+        struct lease l = lease();
+        *(i & 1 ? &l.gateway4 : &l.inner4) = addr(home[i / 2]);
+        int n = lease_encode(&l, sig, text, sizeof text);
+        assert_int_equal(lease_decode(text, (size_t)n, &back, &part), BW_ERR_RANGE);
     }
     struct lease l = lease();
     l.lifetime_s = 1;
