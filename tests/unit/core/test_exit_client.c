@@ -128,6 +128,8 @@ static void on_changed(void *ctx)
     push(h->w, (struct event){.kind = ANNOUNCE, .from = h->n, .value = shares}, 100 * BW_MS, NULL, 0);
 }
 
+static bool both_families; // uplinks have IPv6 as well
+
 static void on_probe(void *ctx, unsigned family, uint32_t serial, uint32_t timeout_ms)
 {
     struct house *h = ctx;
@@ -183,7 +185,7 @@ static void boot(struct world *w, unsigned n)
     h->n = n;
     bw_mem_system(&h->mem);
     bw_rng_seed(&h->rng, seed);
-    struct internet_config c = {.id = &ids[n], .name = "house", .probe4 = true};
+    struct internet_config c = {.id = &ids[n], .name = "house", .probe4 = true, .probe6 = both_families};
     struct internet_ops ops = {.ctx = h, .changed = on_changed, .probe = on_probe, .http = on_http, .send = on_send,
                                .tell = on_tell, .save_lease = on_save, .metric = metric};
     h->i = internet_new(&h->mem, &h->rng, &c, &ops, w->now);
@@ -192,7 +194,7 @@ static void boot(struct world *w, unsigned n)
     for (unsigned k = 0; k < h->saved_count; k++) internet_restore_lease(h->i, &h->saved[k], w->now);
     if (n != ME) internet_share(h->i, true, w->now);
     internet_use(h->i, EXITC_AUTO, NULL, w->now);
-    internet_uplink(h->i, n != ME, false, w->now);
+    internet_uplink(h->i, n != ME, n != ME && both_families, w->now);
 }
 
 static void kill_node(struct world *w, unsigned n) // SIGKILL: nothing is said
@@ -604,6 +606,7 @@ static void lease_inside_a_network_of_our_own(void **state)
     (void)state;
     struct world w;
     struct exitc_plan plan;
+    both_families = true;
     start(&w);
     until_online(&w, true, 10 * BW_S);
     run(&w, 5 * BW_S);
@@ -620,6 +623,7 @@ static void lease_inside_a_network_of_our_own(void **state)
     assert_true(online(&w));
     assert_int_equal(used_exit(&w), 2);
     stop(&w);
+    both_families = false;
 }
 
 static void restarted_exit_gives_the_same(void **state)
