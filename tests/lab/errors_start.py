@@ -51,7 +51,11 @@ def refused(words, config="", sets=(), state=None, wrap=(), code=1, before=None,
     if share:
         args += ["--share=" + share]
     p = a.spawn(*wrap, *args, name="refused")
-    status = p.wait(15)
+    try:
+        status = p.wait(15)
+    finally:
+        if p.alive():
+            p.stop(signal.SIGKILL)
     text = p.text()
     check(not re.search(r"^ready$", text, re.M), "it said ready: " + text[-300:])
     check(status == code, "exit status %s: %s" % (status, text[-300:]))
