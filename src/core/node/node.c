@@ -368,7 +368,7 @@ void node_tick(struct node *n, bw_time now, uint64_t unix_ns)
     linkset_tick(n->links, now, unix_ns);
     discover_tick(n->discover, now, unix_ns);
     babel_tick(n->babel, now);
-    if (n->routes_changed) node_tell_routes(n);
+    if (n->exits_stale) node_tell_routes(n);
     internet_tick(n->internet, now);
     if (!n->stopping) node_ask_names(n);
     if (n->announce) {

@@ -45,6 +45,7 @@ struct node {
     bool announced_exit;            // Babel originates fc00::e
     bool uplink4, uplink6;          // default routes outside the TUN
     bool keys_changed, routes_changed, announce, setup_changed;
+    bool exits_stale; // Babel's routes changed since core/exit was told
     bw_time publish_at; // BW_NEVER: nothing to publish
     bw_time started, now;
     uint64_t unix_ns;

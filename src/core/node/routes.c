@@ -17,6 +17,8 @@ static void on_send(void *ctx, uint16_t slot, const struct bw_addr *dst, const u
     struct node *n = ctx;
     uint8_t packet[IP6_HEADER + UDP_HEADER + BABEL_PAYLOAD_MAX];
     BW_ASSERT(len <= BABEL_PAYLOAD_MAX);
+    // Whoever hears of a route may use it at once: the packet path must have it by then, or packets would go round.
+    if (n->routes_changed) node_publish(n);
     uint16_t udp = (uint16_t)(UDP_HEADER + len);
     struct bw_addr src = identity_linklocal(n->config.id->router_id);
     ip6_header(packet, 0, udp, IP_UDP, 1, &src, dst);
@@ -54,7 +56,7 @@ static bool on_import(void *ctx, uint16_t slot, const struct bw_prefix *p, const
 static void on_route(void *ctx, const struct bw_prefix *p, const struct babel_selected *r)
 {
     struct node *n = ctx;
-    n->routes_changed = true;
+    n->routes_changed = n->exits_stale = true;
     if (p->addr.b[0] == 0xfc) return; // the kernel has fc00::/8
     bool wanted = r && !r->unreachable && !r->own;
     if (wanted ? prefix_list_add(n, &n->believed, p) : prefix_list_remove(&n->believed, p)) n->setup_changed = true;
@@ -179,6 +181,7 @@ uint32_t node_metric(void *ctx, const struct bw_addr *address, struct bw_addr *n
 
 void node_tell_routes(struct node *n)
 {
+    n->exits_stale = false;
     struct exit_scan s = {.n = n};
     babel_each_route(n->babel, scan_any, &s);
     if (s.count) babel_each_selected(n->babel, scan_exit_nodes, &s);
