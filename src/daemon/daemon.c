@@ -76,6 +76,16 @@ static void on_punts(void *ctx, int events)
     daemon_turn(d);
 }
 
+void daemon_end(struct daemon *d)
+{
+    if (d->stopping) return;
+    bw_log(&d->log, BW_INFO, "stopping: telling the neighbours");
+    d->stopping = true;
+    (void)!os_notify("STOPPING=1");
+    node_stop(d->node, os_clock_now());
+    daemon_turn(d);
+}
+
 static void on_signal(uv_signal_t *s, int number)
 {
     struct daemon *d = s->data;
@@ -85,15 +95,8 @@ static void on_signal(uv_signal_t *s, int number)
         daemon_turn(d);
         return;
     }
-    if (d->stopping) { // asked twice: at once
-        finish(d);
-        return;
-    }
-    bw_log(&d->log, BW_INFO, "stopping: telling the neighbours");
-    d->stopping = true;
-    (void)!os_notify("STOPPING=1");
-    node_stop(d->node, os_clock_now());
-    daemon_turn(d);
+    if (d->stopping) finish(d); // asked twice: at once
+    else daemon_end(d);
 }
 
 // ---- starting, in this order; whatever fails says why, and stop() takes back what was made ----

@@ -25,6 +25,7 @@
 #include "os/ifwatch.h"
 #include "os/netlink.h"
 #include "os/nft.h"
+#include "os/nftwatch.h"
 #include "os/probe.h"
 #include "os/resolv.h"
 #include "os/state.h"
@@ -70,6 +71,7 @@ struct daemon {
     struct os_store *store;
     struct os_nl *nl;
     struct os_nft *nft;
+    struct os_nftwatch *nftwatch;
     struct os_resolv *resolv;
     struct os_ifwatch *ifwatch;
     struct os_udp udp[WORKERS_MAX];
@@ -98,7 +100,7 @@ struct daemon {
     struct os_dnsfwd *dns[2]; // for clients, at both gateways; NULL: none
     struct bw_addr dns_at[2];
     bool any_listening; // the mesh API answers at fc00::e
-    bool setup_dirty, routes_lost, stopping, ready_told, failed;
+    bool setup_dirty, routes_lost, firewall_lost, stopping, ready_told, failed;
     struct bw_prefix local[DAEMON_PREFIXES];
     unsigned local_count;
     char uplink4[16], uplink6[16]; // interfaces of the default routes outside the TUN, "" if none
@@ -110,6 +112,7 @@ struct daemon {
 
 // daemon.c
 void daemon_fail(struct daemon *d, const char *fmt, ...) BW_PRINTF(2, 3); // "byway: ..." on standard error
+void daemon_end(struct daemon *d);  // in good order; the loop ends a moment later
 void daemon_turn(struct daemon *d); // after every input: tick, set-up, next deadline
 void daemon_problem(struct daemon *d, int which, bool on, const char *code, const char *text, const char *hint);
 

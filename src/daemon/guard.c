@@ -90,6 +90,11 @@ void guard_init(struct guard *g, struct os_nft *nft)
     *g = (struct guard){.nft = nft};
 }
 
+void guard_again(struct guard *g)
+{
+    g->now.known = false;
+}
+
 static bool stands(const struct guard *g, const struct guard_rules *r)
 {
     return g->now.known && g->now.killswitch == r->killswitch && g->now.dns == r->dns && !strcmp(g->now.tun, r->tun);

@@ -39,6 +39,7 @@ struct guard {
 };
 
 void guard_init(struct guard *g, struct os_nft *nft);
+void guard_again(struct guard *g); // somebody took it away: the next guard_apply puts it back
 // Nothing wanted: the table goes, also one that an earlier run left. Unchanged: does nothing.
 int guard_apply(struct guard *g, const struct guard_rules *r, char *why, size_t n) BW_NODISCARD;
 

@@ -24,6 +24,11 @@ static void on_iface(void *ctx, const struct os_iface *i, bool present)
 static void on_any(void *ctx, const struct os_nl_event *e)
 {
     struct daemon *d = ctx;
+    if (e->what == OS_NL_LINK && e->gone && e->link.index == d->tun.ifindex && !d->stopping) {
+        daemon_fail(d, "the interface %s was removed by somebody: the node ends (start it again)", d->tun.name);
+        daemon_end(d);
+        return;
+    }
     // Ours can be taken away by others (a network manager that restarts); our own doing is harmless to repeat once.
     if (e->what == OS_NL_RESYNC || (e->gone && e->what == OS_NL_ROUTE && e->route.protocol == OS_NL_PROTO) ||
         (e->gone && e->what == OS_NL_RULE && e->rule.protocol == OS_NL_PROTO))

@@ -22,6 +22,32 @@ static void lift_guard(struct daemon *d)
         bw_log(&d->log, BW_ERROR, "the guard could not be lifted: %s (" GUARD_LIFT ")", why);
 }
 
+static void on_firewall_lost(void *ctx)
+{
+    struct daemon *d = ctx;
+    if (!d->firewall_lost) bw_log(&d->log, BW_WARN, "somebody took byway's nftables rules away (nft flush ruleset?): they are put back");
+    d->firewall_lost = d->setup_dirty = true;
+    if (d->renet) os_timer_at(d->renet, os_clock_now());
+}
+
+static void watch_firewall(struct daemon *d)
+{
+    static const char *const tables[] = {SHARE_TABLE, GUARD_TABLE};
+    char why[OS_WHY];
+    if (os_nftwatch_open(&d->loop, tables, 2, on_firewall_lost, d, &d->nftwatch, why, sizeof why))
+        bw_log(&d->log, BW_WARN, "%s: if somebody removes byway's rules, nobody puts them back", why);
+}
+
+// What others took away until now counts as gone; what we do from here on is not theirs.
+static void firewall_begin(struct daemon *d)
+{
+    os_nftwatch_look(d->nftwatch);
+    if (!d->firewall_lost) return;
+    share_again(&d->share);
+    guard_again(&d->guard);
+    d->firewall_lost = false;
+}
+
 int setup_open(struct daemon *d, char *why, size_t n)
 {
     int err = os_nft_open(&d->nft, why, n);
@@ -40,6 +66,7 @@ int setup_open(struct daemon *d, char *why, size_t n)
     if (d->config.internet.dns && os_resolv_open(d->state.dir, NULL, &d->resolv, dns_why, sizeof dns_why))
         bw_log(&d->log, BW_WARN, "DNS stays as it is: %s", dns_why);
     if (d->resolv) os_resolv_interface(d->resolv, d->tun.name);
+    watch_firewall(d);
     return 0;
 }
 
@@ -171,6 +198,7 @@ void setup_apply(struct daemon *d)
 {
     char why[OS_WHY] = "";
     struct exitc_plan exit;
+    firewall_begin(d);
     bool bad = d->config.internet.killswitch && apply_guard(d, why, sizeof why); // first of all
     const struct exits_plan *share = internet_share_plan(node_internet(d->node));
     internet_client_plan(node_internet(d->node), &exit);
@@ -186,12 +214,15 @@ void setup_apply(struct daemon *d)
     bad = apply_guard(d, why, sizeof why);
     if (bad) bw_log(&d->log, BW_ERROR, "the guard against leaks could not be set: %s", why);
     daemon_problem(d, PROBLEM_GUARD, bad, "guard-setup", why, "packets may leave beside the tunnel; see the log; `byway reload` tries again");
+    os_nftwatch_mine(d->nftwatch);
     apply_any_exit(d);
     check_foreign(d, share);
 }
 
 void setup_close(struct daemon *d)
 {
+    os_nftwatch_close(d->nftwatch);
+    d->nftwatch = NULL;
     for (int i = 0; i < 2; i++) os_dnsfwd_close(d->dns[i]);
     d->dns[0] = d->dns[1] = NULL;
     os_resolv_close(d->resolv);

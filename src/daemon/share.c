@@ -366,6 +366,12 @@ int share_apply(struct share *s, const struct share_rules *r, char *why, size_t 
     return err;
 }
 
+void share_again(struct share *s)
+{
+    free(s->last);
+    s->last = NULL;
+}
+
 void share_remove(struct share *s)
 {
     char why[OS_WHY];

@@ -58,6 +58,7 @@ struct share {
 void share_init(struct share *s, struct os_nft *nft, struct os_sysctl *sysctl);
 int share_clean(struct share *s, char *why, size_t n) BW_NODISCARD;
 int share_apply(struct share *s, const struct share_rules *r, char *why, size_t n) BW_NODISCARD;
+void share_again(struct share *s);  // somebody took it away: the next share_apply puts it back
 void share_remove(struct share *s); // table gone, switches as they were
 
 #endif
