@@ -148,7 +148,7 @@ void world_start(struct world *w, uint32_t index)
     w->current = index;
     world_hash_number(w, (uint64_t)index << 8 | 0xf0);
     struct node_config c = {.id = &n->id, .port = DISCOVER_PORT, .threads = 1, .transit = true, .tai_high = n->numbers[NODE_TAI_HIGH],
-                            .seqno = (uint16_t)n->numbers[NODE_SEQNO], .epoch = ++n->epoch, .table_cap = n->cap,
+                            .seqno = (uint16_t)n->numbers[NODE_SEQNO], .session_tai = n->numbers[NODE_SESSION_TAI], .epoch = ++n->epoch, .table_cap = n->cap,
                             .clean_start = !n->started_before || n->clean, .probe4 = true};
     snprintf(c.name, sizeof c.name, "n%u", index + 1);
     struct node_out out = machine_out(n);

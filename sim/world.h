@@ -61,7 +61,7 @@ struct world_node {
     struct fwd *fwd;      // its packet path; made at the first start
     uint32_t *links;      // its wires
     uint32_t link_count;
-    uint64_t numbers[2];  // NODE_TAI_HIGH, NODE_SEQNO as persisted
+    uint64_t numbers[3];  // NODE_TAI_HIGH, NODE_SEQNO, NODE_SESSION_TAI as persisted
     uint64_t epoch;
     bool started_before, clean;
     bool share, uplink;   // shares Internet; its uplink works

@@ -18,6 +18,8 @@
 
 // Once per process before anything else here. BW_ERR_SYS if a primitive cannot be had from the libraries.
 int bw_crypto_init(void) BW_NODISCARD;
+// Whether the processor has AES and carry-less multiplication: without them ChaCha20-Poly1305 is faster.
+bool bw_aes_fast(void);
 
 // ---- X25519 (RFC 7748) ----
 void bw_x25519_public(uint8_t pk[BW_KEY_LEN], const uint8_t sk[BW_KEY_LEN]);

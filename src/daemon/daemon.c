@@ -194,6 +194,7 @@ static int read_numbers(struct daemon *d, struct node_config *c)
 {
     uint64_t seqno = 0, clean = 1;
     int err = os_store_get_u64(d->store, "counter", "tai-high", 0, &c->tai_high);
+    if (!err) err = os_store_get_u64(d->store, "counter", "session-tai-high", 0, &c->session_tai);
     if (!err) err = os_store_get_u64(d->store, "counter", "seqno", 0, &seqno);
     if (!err) err = os_store_get_u64(d->store, "counter", "epoch", 0, &c->epoch);
     if (!err) err = os_store_get_u64(d->store, "counter", "clean", 1, &clean);
@@ -220,6 +221,7 @@ static int open_node(struct daemon *d)
         if (c->routing.imports[i].deny) denied[n.denied_count++] = c->routing.imports[i].prefix;
         else imports[n.import_count++] = c->routing.imports[i].prefix;
     }
+    n.aes = bw_aes_fast();
     snprintf(n.name, sizeof n.name, "%s", c->node.name);
     memcpy(n.secret, c->discover.secret, sizeof n.secret);
     probe_families(&c->internet, &n);

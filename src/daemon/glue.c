@@ -31,7 +31,7 @@ static void on_publish(void *ctx, struct fwd_snapshot *s)
 static int on_persist(void *ctx, enum node_number what, uint64_t value)
 {
     struct daemon *d = ctx;
-    const char *key = what == NODE_TAI_HIGH ? "tai-high" : "seqno";
+    const char *key = what == NODE_TAI_HIGH ? "tai-high" : what == NODE_SEQNO ? "seqno" : "session-tai-high";
     int err = os_store_put_u64(d->store, "counter", key, value);
     daemon_problem(d, PROBLEM_STORE, err, "state-not-written", err ? os_store_error(d->store) : "",
                    "make room or make it writable; until then a restart may take minutes to be let back in");
@@ -140,7 +140,28 @@ static void on_drop_lease(void *ctx, const uint8_t key[32])
     if (os_store_del(d->store, "lease", key, 32)) bw_log(&d->log, BW_WARN, "a lease could not be forgotten: %s", os_store_error(d->store));
 }
 
+// ---- public keys of mesh addresses ----
+
+static bool on_find_key(void *ctx, const struct bw_addr *addr, uint8_t key[32])
+{
+    struct daemon *d = ctx;
+    return os_store_get(d->store, "key", addr->b, sizeof addr->b, key, 32) == 32;
+}
+
+static void on_keep_key(void *ctx, const struct bw_addr *addr, const uint8_t key[32])
+{
+    struct daemon *d = ctx;
+    if (os_store_put(d->store, "key", addr->b, sizeof addr->b, key, 32))
+        bw_log(&d->log, BW_WARN, "a node's key could not be stored: %s", os_store_error(d->store));
+}
+
 // ---- the rest ----
+
+static void on_to_tun(void *ctx, const uint8_t *packet, size_t n)
+{
+    struct daemon *d = ctx;
+    worker_pool_to_tun(d->pool, packet, n);
+}
 
 static void on_resolve(void *ctx, const uint8_t key[32])
 {
@@ -178,6 +199,9 @@ struct node_out glue_node_out(struct daemon *d)
         .recall_month = ledger_recall,
         .log_lease = ledger_log,
         .uplink_bytes = ledger_uplink,
+        .to_tun = on_to_tun,
+        .find_key = on_find_key,
+        .keep_key = on_keep_key,
         .resolve = on_resolve,
         .keylog = d->keylog ? on_keylog : NULL,
         .event = on_event,

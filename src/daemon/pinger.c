@@ -90,7 +90,7 @@ static void last_line(struct pinger *p)
                                 : json_pack("{s:b, s:i, s:i}", "done", 1, "sent", (int)p->sent, "received", (int)p->received);
         json_object_set_new(done, "name", *p->name ? json_string(p->name) : json_null());
         json_object_set_new(done, "key", *p->key ? json_string(p->key) : json_null());
-        json_object_set_new(done, "session", json_string("none"));
+        json_object_set_new(done, "session", json_string(node_session_state(p->d->node, &p->ask.address)));
         api_reply_line(p->reply, done);
         api_reply_end(p->reply);
     }

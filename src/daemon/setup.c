@@ -73,7 +73,7 @@ int setup_open(struct daemon *d, char *why, size_t n)
 static int apply_netconf(struct daemon *d, const struct exits_plan *share, const struct exitc_plan *exit, char *why, size_t n)
 {
     struct netconf_want w = {.tun = d->tun.name, .ifindex = d->tun.ifindex, .mesh = d->id.addr, .share = *share, .exit = *exit,
-                             .mtu = d->config.tun.mtu ? d->config.tun.mtu : FWD_MTU,
+                             .mtu = d->config.tun.mtu ? d->config.tun.mtu : FWD_TUN_MTU,
                              .shares = internet_shares(node_internet(d->node)), .killswitch = d->config.internet.killswitch};
     w.believed = node_believed(d->node, &w.believed_count);
     return netconf_apply(d->netconf, &w, why, n);
@@ -107,7 +107,7 @@ static int apply_share(struct daemon *d, const struct exits_plan *share, const s
         .connections_client = c->internet.connections_client,
         .block = c->internet.block,
         .block_count = c->internet.block_count,
-        .mtu = c->tun.mtu ? c->tun.mtu : FWD_MTU,
+        .mtu = c->tun.mtu ? c->tun.mtu : FWD_TUN_MTU,
     };
     return share_apply(&d->share, &r, why, n);
 }

@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "core/fwd/vnet.h"
 #include "daemon/ring.h"
 #include "os/clock.h"
 
@@ -350,6 +351,12 @@ int worker_pool_to_tunnel(struct worker_pool *p, const struct bw_addr *peer, con
 {
     const struct fwd_snapshot *s = worker_pool_snapshot(p);
     return s ? fwd_to_tunnel(p->control, s, peer, packet, n, now) : BW_ERR_AGAIN;
+}
+
+void worker_pool_to_tun(struct worker_pool *p, const uint8_t *packet, size_t n)
+{
+    static const uint8_t nothing[VNET_LEN]; // no offloads
+    sink_tun(&p->control_out, (struct fwd_piece[]){{nothing, sizeof nothing}, {packet, n}}, 2);
 }
 
 void worker_pool_send(struct worker_pool *p, const struct bw_endpoint *remote, uint32_t ifindex, const uint8_t *data,

@@ -50,6 +50,8 @@ int worker_pool_to_link(struct worker_pool *p, uint16_t slot, const uint8_t *pac
                         bw_time now) BW_NODISCARD;
 int worker_pool_to_tunnel(struct worker_pool *p, const struct bw_addr *peer, const uint8_t *packet, size_t n,
                           bw_time now) BW_NODISCARD;
+// A whole IP packet for this machine.
+void worker_pool_to_tun(struct worker_pool *p, const uint8_t *packet, size_t n);
 // One datagram as it is: handshakes, cookies, beacons.
 void worker_pool_send(struct worker_pool *p, const struct bw_endpoint *remote, uint32_t ifindex, const uint8_t *data,
                       size_t n);

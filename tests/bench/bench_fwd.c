@@ -110,7 +110,7 @@ static uint8_t frame[VNET_LEN + 65535];
 static size_t super(uint16_t gso, size_t payload)
 {
     struct bw_addr s, d;
-    must(!bw_addr_parse("fc01::1", &s) && !bw_addr_parse("fc02::2", &d));
+    must(!bw_addr_parse("fd01::1", &s) && !bw_addr_parse("fd02::2", &d));
     ip6_header(frame + VNET_LEN, 0, (uint16_t)(20 + payload), IP_TCP, 64, &s, &d);
     uint8_t *t = frame + VNET_LEN + 40;
     memset(t, 0, 20);
@@ -235,10 +235,10 @@ int main(void)
     bw_mem_system(&mem);
     struct link_shared *s = link_shared_new(&mem);
     struct keypair *ar = key(1, true, s), *ra = key(1, false, s), *rb = key(2, true, s), *br = key(2, false, s);
-    make(&a, "fc01::1", ar, NULL, "fc02::2/128", true, 0);
-    make(&r, "fc09::9", ra, rb, "fc02::2/128", false, 10000);
-    make(&b, "fc02::2", br, NULL, "fc01::1/128", false, 0);
-    make(&direct, "fc02::2", ra, NULL, "fc01::1/128", false, 0);
+    make(&a, "fd01::1", ar, NULL, "fd02::2/128", true, 0);
+    make(&r, "fd09::9", ra, rb, "fd02::2/128", false, 10000);
+    make(&b, "fd02::2", br, NULL, "fd01::1/128", false, 0);
+    make(&direct, "fd02::2", ra, NULL, "fd01::1/128", false, 0);
     static const size_t sizes[] = {100, 500, 1420};
     for (unsigned i = 0; i < 3; i++) measure("chacha20poly1305", cipher_only, sizes[i]);
     for (unsigned i = 0; i < 3; i++) measure("seal", seal_only, sizes[i]);

@@ -10,6 +10,7 @@
 #include "core/fwd/fwd.h"
 #include "core/fwd/ip.h"
 #include "core/fwd/vnet.h"
+#include "core/session/session.h"
 
 #define NOW (1000 * BW_S)
 
@@ -19,6 +20,7 @@ struct fuzz_node {
     struct fwd_snapshot *s;
     struct keypair *there[2], *here[2]; // the neighbours' ends and ours
     struct bw_endpoint remote[2];
+    struct sa *esp; // of the client, to us
     uint64_t wires, tuns, punts;
     volatile uint8_t seen;
 };
@@ -58,7 +60,7 @@ static inline void fuzz_punt(void *ctx, const struct fwd_punt *p)
 {
     struct fuzz_node *n = ctx;
     n->punts++;
-    fuzz_must(p->kind <= FWD_PUNT_TUNNEL_ECHO && (p->data || !p->len));
+    fuzz_must(p->kind <= FWD_PUNT_SESSION_WANTED && (p->data || !p->len));
 }
 
 static inline struct bw_addr fuzz_addr(const char *s)
@@ -70,6 +72,23 @@ static inline struct bw_addr fuzz_addr(const char *s)
 
 // fc09::9 between fc01::1 (link 0) and fc02::2 (link 1); an exit for the client fc01::1, and a client of the exit
 // fc02::2.
+static inline struct session_table *fuzz_sessions(struct fuzz_node *n)
+{
+    static const uint8_t hash[16] = {1};
+    struct sa_keys k1, k2;
+    uint8_t t1[32] = {1}, t2[32] = {2};
+    struct bw_addr me = fuzz_addr("fc09::9"), client = fuzz_addr("fc01::1"), exit_ = fuzz_addr("fc02::2");
+    sa_derive(&k1, BW_AES_256_GCM, t1);
+    sa_derive(&k2, BW_AES_256_GCM, t2);
+    struct session_shared *s = session_shared_new(&n->mem);
+    struct sa *a = sa_new(&n->mem, 1, BW_AES_256_GCM, &k1, &k2, true, &client, 0x1000, 0x2000, s, NOW);
+    struct sa *b = sa_new(&n->mem, 1, BW_CHACHA20_POLY1305, &k1, &k2, true, &exit_, 0x1001, 0x2001, s, NOW);
+    n->esp = sa_new(&n->mem, 1, BW_AES_256_GCM, &k2, &k1, true, &me, 0x2000, 0x1000, s, NOW);
+    fuzz_must(a && b && n->esp);
+    struct session_entry e[] = {{client, a, FWD_MTU}, {exit_, b, SESSION_MTU_MIN}};
+    return session_table_new(&n->mem, hash, e, 2, (struct sa *[]){a, b}, 2, session_traces_new(&n->mem));
+}
+
 static inline struct fuzz_node *fuzz_node(void)
 {
     static struct fuzz_node n;
@@ -117,6 +136,7 @@ static inline struct fuzz_node *fuzz_node(void)
         .gateway6 = fuzz_addr("2001:db8:e::1"),
         .sharing = true,
         .transit = true,
+        .sessions = fuzz_sessions(&n),
         .links = link,
         .link_count = 2,
         .rx_keys = n.here,

@@ -20,6 +20,12 @@ static const char *const drop_names[FWD_DROP_COUNT] = {
     [FWD_DROP_LOOP] = "loop",
     [FWD_DROP_CONGESTED] = "congested",
     [FWD_DROP_RATE] = "rate",
+    [FWD_DROP_PLAIN] = "plain",
+    [FWD_DROP_ESP_SPI] = "esp_spi",
+    [FWD_DROP_ESP_AUTH] = "esp_auth",
+    [FWD_DROP_ESP_REPLAY] = "esp_replay",
+    [FWD_DROP_ESP_OLD_KEYS] = "esp_old_keys",
+    [FWD_DROP_NO_SESSION] = "no_session",
 };
 
 const char *fwd_drop_name(enum fwd_drop d)
@@ -68,7 +74,17 @@ void fwd_flush(struct fwd *f)
 {
     train_send(f, &f->pending);
     gro_flush(&f->gro, &f->sink);
-    f->cache.valid = false;
+    f->cache.valid = f->session.valid = false;
+}
+
+bool fwd_token(struct bucket *t, uint32_t burst, bw_time interval, bw_time now)
+{
+    bw_time passed = now > t->last ? now - t->last : 0;
+    t->credit = passed >= burst * interval - t->credit ? burst * interval : t->credit + passed;
+    t->last = now;
+    if (t->credit < interval) return false;
+    t->credit -= interval;
+    return true;
 }
 
 bool fwd_may_pass(struct fwd *f, const struct fwd_tunnel *t, bool to_peer, uint32_t n, bw_time now)
@@ -112,6 +128,6 @@ int fwd_to_tunnel(struct fwd *f, const struct fwd_snapshot *s, const struct bw_a
     struct path p;
     enum fwd_drop why;
     if (!n) return BW_ERR_RANGE;
-    if (!path_to_tunnel(s, peer, &p, &why)) return path_error(why);
+    if (!path_to_tunnel(f, s, peer, &p, &why)) return path_error(why);
     return send_own(f, s, &p, packet, n, now);
 }

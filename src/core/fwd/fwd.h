@@ -3,24 +3,27 @@
 // packets come in by call and go out through a sink, in the buffers that they came in wherever that is possible.
 //
 // Who may go where:
-//   from a link:  own address (or fc00::e while sharing)  -> the tunnel layer (IP in IPv6 from a tunnel peer) or the
-//   TUN
+//   from a link:  own address (or fc00::e while sharing)  -> the end-to-end layer, then a tunnel or the TUN
 //                 the mesh FIB says a link                 -> that link, hop limit less one
 //                 a link with `internet`, any other target -> the TUN: the kernel sends it on
 //                 Babel (UDP 6696 to ff02::1:6 or our link-local address) -> punted to control, decrypted
 //                 anything else                            -> ICMP/ICMPv6 unreachable, rate limited, counted
-//   from the TUN: longest match over mesh FIB and tunnel FIB -> a link, or IP-in-IPv6 to a tunnel peer and then a link;
-//                 with a mesh address that is not ours as its source -> dropped
-// The place of the end-to-end layer is fwd_tunnel_out()/fwd_tunnel_in(): today RFC 2473 encapsulation, later ESP.
+//   from the TUN: longest match over mesh FIB and tunnel FIB -> a link, sealed in ESP if the target is a mesh address or
+//                 a tunnel peer; with a mesh address that is not ours as its source -> dropped
+//
+// ESP or nothing between two mesh addresses (docs/spec/session.md, section 6): what lacks a session goes to control,
+// which makes one. In plain come only ICMPv6 errors and the session protocol, both punted, and what is for fc00::e.
 #ifndef CORE_FWD_FWD_H
 #define CORE_FWD_FWD_H
 
 #include "base/addr.h"
 #include "core/fwd/shape.h"
 #include "core/link/keypair.h"
+#include "core/session/table.h"
 
-#define FWD_MTU 1420           // inner packet on every link (DESIGN 2)
-#define FWD_TUNNEL_OVERHEAD 40 // one IPv6 header
+#define FWD_MTU 1420                                // inner packet on every link (DESIGN 2)
+#define FWD_TUNNEL_OVERHEAD SESSION_TUNNEL_OVERHEAD // IPv6 header and ESP
+#define FWD_TUN_MTU (FWD_MTU - FWD_TUNNEL_OVERHEAD) // of the TUN: whatever the way is, it fits
 #define FWD_NO_LINK UINT16_MAX
 
 // ---- the snapshot: what the packet path knows. Built by control, then immutable; one atomic pointer publishes it.
@@ -85,6 +88,7 @@ struct fwd_config {
     unsigned tun_count;
     const struct fwd_tunnel *tunnels;
     unsigned tunnel_count;
+    struct session_table *sessions; // end-to-end keys; a reference is taken; NULL: none yet
     uint8_t hash_key[16];
 };
 // NULL: no memory. Freed with fwd_snapshot_free once no thread uses it; both on the control thread.
@@ -128,6 +132,15 @@ enum fwd_punt_kind {
     // Using an exit: an inner ICMP echo reply or unreachable to our inner address whose echo's identifier is
     // FWD_TUNNEL_ECHO_ID; tunnel peer in inner_src. Not written to the TUN.
     FWD_PUNT_TUNNEL_ECHO,
+    // For core/session, which has a function for each: the protocol's UDP payload from inner_src; a whole IPv6 packet
+    // with ESP under an SPI that the snapshot does not hold; the first packet under local_index (an SPI), repeated until
+    // sa.confirmed; a whole IPv6 packet with an ICMPv6 error about our ESP; an IP packet of ours (data) for inner_dst,
+    // to which there are no keys.
+    FWD_PUNT_SESSION,
+    FWD_PUNT_SESSION_SPI,
+    FWD_PUNT_SESSION_CONFIRM,
+    FWD_PUNT_SESSION_ERROR,
+    FWD_PUNT_SESSION_WANTED,
 };
 #define FWD_TUNNEL_ECHO_ID 0x4870
 struct fwd_punt {
@@ -172,6 +185,12 @@ enum fwd_drop { // why a packet went nowhere: one counter each
     FWD_DROP_LOOP,
     FWD_DROP_CONGESTED,
     FWD_DROP_RATE,
+    FWD_DROP_PLAIN,   // between two mesh addresses, and not sealed
+    FWD_DROP_ESP_SPI, // end to end: unknown SPI, or not its peer's
+    FWD_DROP_ESP_AUTH,
+    FWD_DROP_ESP_REPLAY,
+    FWD_DROP_ESP_OLD_KEYS,
+    FWD_DROP_NO_SESSION, // more packets without keys than control cares to hear of
     FWD_DROP_COUNT
 };
 const char *fwd_drop_name(enum fwd_drop d); // "short", "no_route", ... : the label in /metrics
@@ -198,8 +217,8 @@ void fwd_flush(struct fwd *f);
 // longer than FWD_MTU.
 int fwd_to_link(struct fwd *f, const struct fwd_snapshot *s, uint16_t slot, const uint8_t *packet, size_t n,
                 bw_time now) BW_NODISCARD;
-// One inner IP packet made by control, to a tunnel peer (gateway answers, heartbeats), up to FWD_MTU -
-// FWD_TUNNEL_OVERHEAD bytes. Errors as above; BW_ERR_NOTFOUND also when the mesh has no route to the peer.
+// One inner IP packet made by control, to a tunnel peer, up to FWD_MTU - FWD_TUNNEL_OVERHEAD bytes. Errors as above;
+// BW_ERR_NOTFOUND also when the mesh has no route to the peer; without a session it is punted (FWD_PUNT_SESSION_WANTED).
 int fwd_to_tunnel(struct fwd *f, const struct fwd_snapshot *s, const struct bw_addr *peer, const uint8_t *packet,
                   size_t n, bw_time now) BW_NODISCARD;
 uint64_t fwd_drops(const struct fwd *f, enum fwd_drop d); // may be read from another thread

@@ -8,16 +8,6 @@
 #define QUOTE4 576u          // RFC 1812 section 4.3.2.3
 #define OWN_HOPS 64
 
-static bool take_token(struct bucket *t, bw_time now)
-{
-    bw_time passed = now > t->last ? now - t->last : 0;
-    t->credit = passed >= BURST * INTERVAL - t->credit ? BURST * INTERVAL : t->credit + passed;
-    t->last = now;
-    if (t->credit < INTERVAL) return false;
-    t->credit -= INTERVAL;
-    return true;
-}
-
 // RFC 4443 section 2.4 (e), RFC 1122 section 3.2.2.
 static bool may_answer(const struct ip_view *v)
 {
@@ -78,13 +68,13 @@ static size_t write6(uint8_t *q, const struct fwd_snapshot *s, const struct ip_v
 }
 
 // The way back for an error about a packet from a link: as the mesh knows it, else over the link that it came from.
-static bool way_back(const struct fwd_snapshot *s, const struct bw_addr *to, uint16_t from, struct path *p, bool *tun)
+static bool way_back(struct fwd *f, const struct fwd_snapshot *s, const struct bw_addr *to, uint16_t from, struct path *p, bool *tun)
 {
     enum fwd_drop why;
     const struct fwd_route *r = fib_lookup(&s->mesh, to);
     *tun = r && r->target == FWD_TO_TUN;
     if (*tun) return true;
-    if (r && r->target == FWD_TO_TUNNEL) return path_to_tunnel(s, &r->via, p, &why);
+    if (r && r->target == FWD_TO_TUNNEL) return path_to_tunnel(f, s, &r->via, p, &why);
     return path_to_link(s, r && r->target == FWD_TO_LINK ? r->link : from, p, &why);
 }
 
@@ -93,8 +83,8 @@ void icmp_error(struct fwd *f, const struct fwd_snapshot *s, const struct ip_vie
 {
     struct path p;
     bool tun = from == FWD_NO_LINK;
-    if (!may_answer(v) || !take_token(tun ? &f->icmp_tun : &f->icmp_wire, now)) return;
-    if (!tun && !way_back(s, &v->src, from, &p, &tun)) return;
+    if (!may_answer(v) || !fwd_token(tun ? &f->icmp_tun : &f->icmp_wire, BURST, INTERVAL, now)) return;
+    if (!tun && !way_back(f, s, &v->src, from, &p, &tun)) return;
     uint8_t *q = f->icmp + VNET_LEN;
     size_t n = v->version == 4 ? write4(q, s, v, kind, mtu) : write6(q, s, v, kind, mtu);
     if (tun) {

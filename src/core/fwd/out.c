@@ -33,7 +33,8 @@ bool path_to_link(const struct fwd_snapshot *s, uint16_t slot, struct path *p, e
     return false;
 }
 
-bool path_to_tunnel(const struct fwd_snapshot *s, const struct bw_addr *peer, struct path *p, enum fwd_drop *why)
+bool path_to_tunnel(struct fwd *f, const struct fwd_snapshot *s, const struct bw_addr *peer, struct path *p,
+                    enum fwd_drop *why)
 {
     const struct fwd_tunnel *t = snapshot_tunnel(s, peer);
     *why = FWD_DROP_TUNNEL_PEER;
@@ -42,6 +43,9 @@ bool path_to_tunnel(const struct fwd_snapshot *s, const struct bw_addr *peer, st
     *why = FWD_DROP_NO_ROUTE;
     if (!r || r->target != FWD_TO_LINK || !path_to_link(s, r->link, p, why)) return false;
     p->tunnel = t;
+    p->seal = PATH_TUNNEL;
+    p->peer = *peer;
+    p->session = end_session(f, s, peer);
     return true;
 }
 
@@ -55,20 +59,21 @@ static size_t sealed(size_t n)
 uint8_t *out_room(struct fwd *f, const struct path *p, size_t n)
 {
     struct train *t = &f->pending;
-    size_t outer = p->tunnel ? FWD_TUNNEL_OVERHEAD : 0;
-    BW_ASSERT(n + outer <= FWD_MTU);
-    if (!train_takes(t, p->link, sealed(n + outer))) train_send(f, t);
+    size_t outer = end_len(p, n);
+    BW_ASSERT(outer <= FWD_MTU);
+    if (!train_takes(t, p->link, sealed(outer))) train_send(f, t);
     uint8_t *message = f->out + (t->count ? t->len : 0);
-    return message + WG_DATA_HEADER + outer;
+    return message + WG_DATA_HEADER + end_room(p);
 }
 
 int out_seal(struct fwd *f, const struct fwd_snapshot *s, const struct path *p, size_t n, bw_time now)
 {
     struct train *t = &f->pending;
     uint8_t *message = f->out + (t->count ? t->len : 0);
-    if (p->tunnel) {
-        fwd_tunnel_out(s, p->tunnel, message + WG_DATA_HEADER, n);
-        n += FWD_TUNNEL_OVERHEAD;
+    if (p->seal != PATH_PLAIN) {
+        int outer = end_seal(f, s, p, message + WG_DATA_HEADER, n, now);
+        if (outer < 0) return outer;
+        n = (size_t)outer;
     }
     int len = keypair_seal(p->link->tx, f->thread, message, n, FWD_MTU, now);
     if (len < 0) {

@@ -1,5 +1,6 @@
 // The inside of struct fwd, shared by the files of the packet path and by nobody else.
-//   rx.c  from links   tx.c  from the TUN   gro.c  to the TUN   out.c  to links   tunnel.c  end to end   icmp.c  errors
+//   rx.c  from links   tx.c  from the TUN   gro.c  to the TUN   out.c  to links   icmp.c  errors
+//   esp.c  end to end   tunnel.c  what is inside a tunnel
 #ifndef CORE_FWD_PATH_H
 #define CORE_FWD_PATH_H
 
@@ -29,11 +30,17 @@ struct fwd {
     bool uso;
     atomic_uint_least64_t drops[FWD_DROP_COUNT]; // written by one thread, read by any
     struct bucket icmp_wire, icmp_tun;
+    struct bucket wanted, unknown, sessions; // what control hears of packets without a session, out and in; messages
     struct { // the last route that was looked up; forgotten by fwd_flush
         bool valid, from_tun;
         struct bw_addr dst;
         const struct fwd_route *route;
     } cache;
+    struct { // likewise the last session
+        bool valid;
+        struct bw_addr peer;
+        const struct session_entry *entry;
+    } session;
     struct gro gro;
     struct train pending; // lies in `out`
     uint8_t icmp[VNET_LEN + ICMP_QUOTE_MAX];
@@ -47,21 +54,30 @@ static inline void fwd_drop(struct fwd *f, enum fwd_drop why)
 }
 // Whether the peer's rate lets a packet of n bytes pass; counts its drop if not. Not asked for what control sends.
 bool fwd_may_pass(struct fwd *f, const struct fwd_tunnel *t, bool to_peer, uint32_t n, bw_time now);
+// Takes a token from t, which holds `burst` at most and grows one in each interval. False: empty.
+bool fwd_token(struct bucket *t, uint32_t burst, bw_time interval, bw_time now);
 const struct fwd_route *fwd_route_to(struct fwd *f, const struct fwd_snapshot *s, const struct bw_addr *dst,
                                      bool from_tun);
 
 // ---- out.c: packets that leave over a link ----
 
+enum path_seal { PATH_PLAIN, PATH_TRANSPORT, PATH_TUNNEL }; // end to end (RFC 4301 section 4.1)
 struct path {
     const struct fwd_link *link;     // has keys and an endpoint
-    const struct fwd_tunnel *tunnel; // NULL: plain
+    const struct fwd_tunnel *tunnel; // to whose peer; NULL: to none
+    enum path_seal seal;
+    struct bw_addr peer;                 // the other end, if sealed
+    const struct session_entry *session; // NULL: no keys for it yet
 };
 // Resolve where a route or slot leads. False: the packet can't go there, for the reason in *why (not counted yet).
 bool path_to_link(const struct fwd_snapshot *s, uint16_t slot, struct path *p, enum fwd_drop *why);
-bool path_to_tunnel(const struct fwd_snapshot *s, const struct bw_addr *peer, struct path *p, enum fwd_drop *why);
+bool path_to_tunnel(struct fwd *f, const struct fwd_snapshot *s, const struct bw_addr *peer, struct path *p,
+                    enum fwd_drop *why);
 static inline size_t path_mtu(const struct path *p)
 {
-    return p->tunnel ? FWD_MTU - FWD_TUNNEL_OVERHEAD : FWD_MTU;
+    size_t outer = p->session && p->session->mtu < FWD_MTU ? p->session->mtu : FWD_MTU;
+    if (p->seal == PATH_PLAIN) return FWD_MTU;
+    return p->seal == PATH_TUNNEL ? session_tunnel_mtu(outer) : session_transport_mtu(outer);
 }
 // Room for one packet of n bytes (at most path_mtu) in the pending train, which is sent first if it can't take it;
 // then, after the caller has written the packet there, out_seal. n == 0: keepalive.
@@ -84,18 +100,28 @@ enum icmp_kind { ICMP_HOP_LIMIT, ICMP_NO_ROUTE, ICMP_TOO_BIG, ICMP_PROHIBITED };
 void icmp_error(struct fwd *f, const struct fwd_snapshot *s, const struct ip_view *v, enum icmp_kind kind, size_t mtu,
                 uint16_t from, bw_time now);
 
-// ---- tunnel.c: the end-to-end layer's place. Everything for our own address comes by end_in; everything that leaves
-// this
-//      machine for the mesh comes by end_out. ----
+// ---- esp.c: the end-to-end layer. Everything for our own address comes by end_in; everything that leaves this machine
+//      for the mesh comes by end_out. ----
 
-// Where a packet from the TUN goes. False: nowhere, *why.
-bool end_out(const struct fwd_snapshot *s, const struct fwd_route *r, struct path *p, enum fwd_drop *why);
-// A packet for our own address (hop by hop authentic): to the TUN, or out of the tunnel.
+// Where packet v from the TUN goes by route r. False: nowhere, *why.
+bool end_out(struct fwd *f, const struct fwd_snapshot *s, const struct fwd_route *r, const struct ip_view *v,
+             struct path *p, enum fwd_drop *why);
+// A packet for our own address (hop by hop authentic): opened, then to the TUN, out of the tunnel or to control.
 void end_in(struct fwd *f, const struct fwd_snapshot *s, const struct ip_view *v, uint16_t from, bw_time now);
-// Writes what goes before an inner packet of n bytes at outer + FWD_TUNNEL_OVERHEAD (RFC 2473, RFC 6040).
-void fwd_tunnel_out(const struct fwd_snapshot *s, const struct fwd_tunnel *t, uint8_t *outer, size_t n);
-// Takes the outer header off, checks the inner packet against the tunnel, punts it or gives it to the TUN.
-void fwd_tunnel_in(struct fwd *f, const struct fwd_snapshot *s, const struct ip_view *outer, uint16_t from,
-                   bw_time now);
+const struct session_entry *end_session(struct fwd *f, const struct fwd_snapshot *s, const struct bw_addr *peer);
+// Bytes before the inner packet while it is written, and the length of the outer one that it becomes.
+size_t end_room(const struct path *p);
+size_t end_len(const struct path *p, size_t n);
+// Makes the outer packet at `outer` of the inner one of n bytes at outer + end_room. Returns its length, or a negative
+// error: it was punted or dropped, and counted.
+int end_seal(struct fwd *f, const struct fwd_snapshot *s, const struct path *p, uint8_t *outer, size_t n, bw_time now);
+
+// ---- tunnel.c ----
+
+// The outer header (RFC 2473, RFC 6040) of what goes in tunnel mode.
+void tunnel_out(const struct fwd_snapshot *s, const struct path *p, uint8_t *outer, const uint8_t *inner);
+// Checks an inner packet that `peer` sent end to end against its tunnel, punts it or gives it to the TUN. outer: its header.
+void tunnel_in(struct fwd *f, const struct fwd_snapshot *s, const struct ip_view *outer, uint8_t *inner, size_t n,
+               bool v4, uint16_t from, bw_time now);
 
 #endif

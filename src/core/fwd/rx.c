@@ -103,9 +103,9 @@ static void forward(struct rx *b, const struct ip_view *v, const struct fwd_rout
     } else if (r->target == FWD_TO_LINK && r->link == b->key->link) {
         fwd_drop(b->f, FWD_DROP_LOOP); // where it came from: for a moment two nodes point at each other
     } else if (!(r->target == FWD_TO_LINK ? path_to_link(b->s, r->link, &p, &why)
-                                          : path_to_tunnel(b->s, &r->via, &p, &why))) {
+                                          : path_to_tunnel(b->f, b->s, &r->via, &p, &why))) {
         fwd_drop(b->f, why);
-    } else if (!p.tunnel && v->len <= FWD_MTU) {
+    } else if (p.seal == PATH_PLAIN && v->len <= FWD_MTU) {
         ip_hop(v);
         reseal(b, &p, v, room);
     } else if (v->len > path_mtu(&p) && (v->version == 6 || ip4_dont_fragment(v) || v->header != 20)) {

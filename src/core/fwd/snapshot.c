@@ -94,6 +94,8 @@ struct fwd_snapshot *fwd_snapshot_new(struct bw_mem *mem, const struct fwd_confi
     s->gateway6 = c->gateway6;
     s->sharing = c->sharing;
     s->transit = c->transit;
+    s->sessions = c->sessions;
+    if (s->sessions) session_table_ref(s->sessions);
     memcpy(s->hash_key, c->hash_key, sizeof s->hash_key);
     if (copy_links(s, c) || copy_keys(s, c) || copy_tunnels(s, c) ||
         fib_build(&s->mesh, mem, c->hash_key, c->mesh, c->mesh_count) ||
@@ -120,6 +122,7 @@ void fwd_snapshot_free(struct fwd_snapshot *s)
     }
     bw_free(s->mem, s->tunnels, s->tunnel_count * sizeof *s->tunnels);
     bw_free(s->mem, s->tunnel_slots, (s->tunnel_mask + 1ull) * sizeof *s->tunnel_slots);
+    session_table_unref(s->sessions);
     fib_free(&s->mesh, s->mem);
     fib_free(&s->tun, s->mem);
     bw_free(s->mem, s, sizeof *s);

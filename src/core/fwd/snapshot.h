@@ -22,6 +22,7 @@ struct fwd_snapshot {
     unsigned tunnel_count;
     uint32_t *tunnel_slots; // index plus one, by keyed hash of the peer
     uint32_t tunnel_mask;
+    struct session_table *sessions; // NULL: none
     uint8_t hash_key[16];
 };
 

@@ -1,33 +1,12 @@
-// The end-to-end layer's place. Today what goes to or comes from a tunnel peer is IP in IPv6 (RFC 2473) between the two
-// mesh addresses, protected hop by hop, and everything else passes as it is.
+// What is inside a tunnel: packets between an exit and its clients, and what can't go in transport mode.
 #include "core/fwd/path.h"
 
 #define OUTER_HOPS 64
 
-bool end_out(const struct fwd_snapshot *s, const struct fwd_route *r, struct path *p, enum fwd_drop *why)
+void tunnel_out(const struct fwd_snapshot *s, const struct path *p, uint8_t *outer, const uint8_t *inner)
 {
-    *why = FWD_DROP_NO_ROUTE;
-    if (!r || r->target == FWD_UNREACHABLE) return false;
-    if (r->target == FWD_TO_TUNNEL) return path_to_tunnel(s, &r->via, p, why);
-    if (r->target == FWD_TO_LINK) return path_to_link(s, r->link, p, why);
-    *why = FWD_DROP_LOOP; // the kernel gave us what we would give to the kernel
-    return false;
-}
-
-void end_in(struct fwd *f, const struct fwd_snapshot *s, const struct ip_view *v, uint16_t from, bw_time now)
-{
-    if (v->version == 6 && (v->proto == IP_IPV6 || v->proto == IP_IPIP)) fwd_tunnel_in(f, s, v, from, now);
-    else gro_add(&f->gro, &f->sink, f->uso, v);
-}
-
-void fwd_tunnel_out(const struct fwd_snapshot *s, const struct fwd_tunnel *t, uint8_t *outer, size_t n)
-{
-    struct ip_view inner = {.p = outer + IP6_HEADER, .version = outer[IP6_HEADER] >> 4};
-    ip6_header(outer, ip_ecn(&inner), (uint16_t)n, inner.version == 4 ? IP_IPIP : IP_IPV6, OUTER_HOPS, &s->self,
-               &t->peer);
-    if (!t->shared) return;
-    atomic_fetch_add_explicit(&t->shared->tx_bytes, n, memory_order_relaxed);
-    atomic_fetch_add_explicit(&t->shared->tx_packets, 1, memory_order_relaxed);
+    struct ip_view v = {.p = (uint8_t *)inner, .version = inner[0] >> 4};
+    ip6_header(outer, ip_ecn(&v), 0, ESP_PROTOCOL, OUTER_HOPS, &s->self, &p->peer);
 }
 
 // RFC 6040 section 4.2. False: the packet met congestion and can't carry the mark, so it must be dropped.
@@ -108,29 +87,35 @@ static bool inner_allowed(struct fwd *f, const struct fwd_snapshot *s, const str
     return true;
 }
 
-void fwd_tunnel_in(struct fwd *f, const struct fwd_snapshot *s, const struct ip_view *outer, uint16_t from, bw_time now)
+static void from_tunnel(struct fwd *f, const struct fwd_snapshot *s, const struct fwd_tunnel *t,
+                        const struct ip_view *outer, const struct ip_view *v, uint16_t from, bw_time now)
 {
-    const struct fwd_tunnel *t = snapshot_tunnel(s, &outer->src);
-    if (!t) {
-        fwd_drop(f, FWD_DROP_TUNNEL_PEER);
-        return;
-    }
-    struct ip_view v;
-    bool v4 = outer->proto == IP_IPIP;
-    if (ip_parse(outer->p + IP6_HEADER, outer->len - IP6_HEADER, &v) || (v.version == 4) != v4) {
-        fwd_drop(f, FWD_DROP_MALFORMED);
-        return;
-    }
-    if (!inner_allowed(f, s, t, &v)) return;
-    if (!merge_ecn(outer, &v)) {
+    if (!inner_allowed(f, s, t, v)) return;
+    if (!merge_ecn(outer, v)) {
         fwd_drop(f, FWD_DROP_CONGESTED);
         return;
     }
     if (t->shared) {
-        atomic_fetch_add_explicit(&t->shared->rx_bytes, v.len, memory_order_relaxed);
+        atomic_fetch_add_explicit(&t->shared->rx_bytes, v->len, memory_order_relaxed);
         atomic_fetch_add_explicit(&t->shared->rx_packets, 1, memory_order_relaxed);
         atomic_store_explicit(&t->shared->last_rx, now ? now : 1, memory_order_relaxed);
     }
-    if (!for_control(f, s, t, &v, from) && fwd_may_pass(f, t, false, v.len, now))
-        gro_add(&f->gro, &f->sink, f->uso, &v);
+    if (!for_control(f, s, t, v, from) && fwd_may_pass(f, t, false, v->len, now)) gro_add(&f->gro, &f->sink, f->uso, v);
+}
+
+void tunnel_in(struct fwd *f, const struct fwd_snapshot *s, const struct ip_view *outer, uint8_t *inner, size_t n,
+               bool v4, uint16_t from, bw_time now)
+{
+    struct ip_view v;
+    if (ip_parse(inner, n, &v) || (v.version == 4) != v4) {
+        fwd_drop(f, FWD_DROP_MALFORMED);
+    } else if (!v4 && bw_addr_eq(&v.src, &outer->src) && bw_addr_eq(&v.dst, &s->self)) {
+        // The two ends themselves: a fragment, or extension headers.
+        if (merge_ecn(outer, &v)) gro_add(&f->gro, &f->sink, f->uso, &v);
+        else fwd_drop(f, FWD_DROP_CONGESTED);
+    } else {
+        const struct fwd_tunnel *t = snapshot_tunnel(s, &outer->src);
+        if (t) from_tunnel(f, s, t, outer, &v, from, now);
+        else fwd_drop(f, FWD_DROP_TUNNEL_PEER);
+    }
 }

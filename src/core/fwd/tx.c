@@ -136,7 +136,7 @@ static bool route(struct tx *b, struct path *p)
         fwd_drop(b->f, FWD_DROP_MARTIAN);
         return false;
     }
-    if (end_out(b->s, fwd_route_to(b->f, b->s, &v->dst, true), p, &why)) return true;
+    if (end_out(b->f, b->s, fwd_route_to(b->f, b->s, &v->dst, true), v, p, &why)) return true;
     fwd_drop(b->f, why);
     if (why == FWD_DROP_NO_ROUTE) icmp_error(b->f, b->s, v, ICMP_NO_ROUTE, 0, FWD_NO_LINK, b->now);
     return false;

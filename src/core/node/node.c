@@ -41,7 +41,7 @@ static void on_http(void *ctx, uint32_t serial, const struct exitc_http *r)
 static void on_tunnel_send(void *ctx, const struct bw_addr *peer, const uint8_t *packet, size_t len)
 {
     struct node *n = ctx;
-    n->out.to_tunnel(n->out.ctx, peer, packet, len);
+    sessions_send(n->sessions, peer, packet, len, n->now); // waits for keys if there are none
 }
 
 static void on_tell(void *ctx, enum view_exit_state state, const struct bw_addr *exit, const char *why)
@@ -142,7 +142,7 @@ struct node *node_new(struct bw_mem *mem, struct bw_rng *rng, const struct bw_lo
     n->publish_at = BW_NEVER;
     n->keys_changed = n->setup_changed = true;
     bw_rng_bytes(rng, n->hash_key, sizeof n->hash_key);
-    if (!make_links(n, c) || !make_routing(n, c)) {
+    if (!make_links(n, c) || !make_routing(n, c) || !node_make_sessions(n, c)) {
         node_free(n);
         return NULL;
     }
@@ -155,6 +155,7 @@ void node_free(struct node *n)
 {
     if (!n) return;
     internet_free(n->internet);
+    sessions_free(n->sessions);
     babel_free(n->babel);
     discover_free(n->discover);
     linkset_free(n->links);
@@ -248,6 +249,11 @@ void node_punt(struct node *n, const struct fwd_punt *p, bw_time now, uint64_t u
     case FWD_PUNT_CONFIRM: linkset_confirm(n->links, p->local_index, now); break;
     case FWD_PUNT_GATEWAY:
     case FWD_PUNT_TUNNEL_ECHO: internet_punt(n->internet, p, now); break;
+    case FWD_PUNT_SESSION:
+    case FWD_PUNT_SESSION_SPI:
+    case FWD_PUNT_SESSION_CONFIRM:
+    case FWD_PUNT_SESSION_ERROR:
+    case FWD_PUNT_SESSION_WANTED: node_session_punt(n, p); break;
     }
     // Handshakes must reach the packet path before their answers do.
     if (n->keys_changed) node_publish(n);
@@ -370,6 +376,7 @@ void node_tick(struct node *n, bw_time now, uint64_t unix_ns)
     babel_tick(n->babel, now);
     if (n->exits_stale) node_tell_routes(n);
     internet_tick(n->internet, now);
+    sessions_tick(n->sessions, now, unix_ns);
     if (!n->stopping) node_ask_names(n);
     if (n->announce) {
         n->announce = false;
@@ -391,6 +398,7 @@ bw_time node_deadline(const struct node *n)
     at = bw_time_min(at, discover_deadline(n->discover));
     at = bw_time_min(at, babel_deadline(n->babel));
     at = bw_time_min(at, internet_deadline(n->internet));
+    at = bw_time_min(at, sessions_deadline(n->sessions));
     return n->stopping ? bw_time_min(at, n->stop_at) : bw_time_min(at, node_ask_deadline(n));
 }
 

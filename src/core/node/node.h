@@ -17,7 +17,7 @@
 
 struct node;
 
-enum node_number { NODE_TAI_HIGH, NODE_SEQNO }; // reservations that a restart must know
+enum node_number { NODE_TAI_HIGH, NODE_SEQNO, NODE_SESSION_TAI }; // reservations that a restart must know
 
 // What should happen. Callbacks are made while the node is at work and must not call back into it; bytes are valid during
 // the call only. Any may be NULL but send, to_link, to_tunnel and publish.
@@ -43,6 +43,10 @@ struct node_out {
     bool (*uplink_bytes)(void *ctx, uint64_t *down, uint64_t *up);
     void (*resolve)(void *ctx, const uint8_t key[32]); // a listed peer is silent: look its configured name up again
     void (*keylog)(void *ctx, const char *line);       // tests only; NULL: no key log
+    void (*to_tun)(void *ctx, const uint8_t *packet, size_t n); // an IP packet for this machine
+    // Public keys of mesh addresses, proven and kept for good. find: whether it is known.
+    bool (*find_key)(void *ctx, const struct bw_addr *addr, uint8_t key[32]);
+    void (*keep_key)(void *ctx, const struct bw_addr *addr, const uint8_t key[32]);
     void (*event)(void *ctx, const char *type, const char *json); // for `byway monitor`; json: an object
 };
 
@@ -60,6 +64,8 @@ struct node_config {
     uint32_t table_cap;        // destinations kept at most; 0: the default
     uint64_t tai_high;         // stored NODE_TAI_HIGH, 0 if none
     uint16_t seqno;            // stored NODE_SEQNO
+    uint64_t session_tai;      // stored NODE_SESSION_TAI, 0 if none
+    bool aes;                  // this machine has AES instructions: bw_aes_fast()
     bool clean_start;          // the first start with this identity, or the last stop was node_stopped_clean()
     uint64_t epoch;            // one more at each start with this identity
     bool probe_none, probe4, probe6; // internet.probe: none; has targets in the family
@@ -115,6 +121,8 @@ void node_view_routes(struct node *n, view_route_fn *fn, void *ctx);
 void node_view_sessions(struct node *n, view_session_fn *fn, void *ctx);
 void node_view_exits(struct node *n, view_exit_fn *fn, void *ctx, bw_time now);
 void node_view_counters(struct node *n, view_counter_fn *fn, void *ctx);
+// State of the end-to-end session with a mesh address: "up", "connecting", "asking", "idle", "none".
+const char *node_session_state(const struct node *n, const struct bw_addr *a);
 // The name that a mesh address goes by: its configuration's, or what it told us of itself; "" if unknown.
 const char *node_name_of(struct node *n, const struct bw_addr *a);
 

@@ -6,6 +6,7 @@
 #include "core/discover/discover.h"
 #include "core/node/import.h"
 #include "core/node/node.h"
+#include "core/session/session.h"
 
 #define NODE_INFO_SERIAL 0x80000000u // HTTP serials from here on are ours, below they are core/exit's
 #define NODE_PUBLISH_DELAY (2 * BW_MS) // changed routes are gathered this long before the packet path hears of them
@@ -34,6 +35,7 @@ struct node {
     struct discover *discover;
     struct babel *babel;
     struct internet *internet;
+    struct sessions *sessions;
     struct neighbour *neighbours; // by slot
     unsigned slots;
     struct {
@@ -78,6 +80,11 @@ void node_announce_defaults(struct node *n, struct neighbour *b, uint16_t slot, 
 void node_babel_rx(struct node *n, const struct fwd_punt *p);
 uint32_t node_metric(void *ctx, const struct bw_addr *address, struct bw_addr *next_hop); // a book_metric_fn
 void node_tell_routes(struct node *n); // hands core/exit what Babel says of exits
+
+// sessions.c: end-to-end sessions
+bool node_make_sessions(struct node *n, const struct node_config *c);
+void node_session_punt(struct node *n, const struct fwd_punt *p);
+void node_session_counters(struct node *n, view_counter_fn *fn, void *ctx);
 
 // publish.c
 void node_publish(struct node *n);

@@ -102,6 +102,7 @@ static struct fwd_snapshot *build(struct node *n, struct links *l, struct routes
         .tun_count = tun_count,
         .tunnels = tunnels,
         .tunnel_count = tunnel_count,
+        .sessions = sessions_table(n->sessions),
     };
     if (plan.active) c.icmp4_source = plan.inner4;
     internet_gateways(n->internet, &c.gateway4, &c.gateway6);

@@ -127,12 +127,6 @@ void node_view_routes(struct node *n, view_route_fn *fn, void *ctx)
     babel_each_route(n->babel, route_view, &l);
 }
 
-// End-to-end sessions do not exist yet; the list is honest about it.
-void node_view_sessions(struct node *n, view_session_fn *fn, void *ctx)
-{
-    (void)n, (void)fn, (void)ctx;
-}
-
 // ---- exits and status ----
 
 void node_view_exits(struct node *n, view_exit_fn *fn, void *ctx, bw_time now)
@@ -242,5 +236,6 @@ void node_view_counters(struct node *n, view_counter_fn *fn, void *ctx)
     count(fn, ctx, "byway_beacons_sent_total", NULL, NULL, discover_sent(n->discover));
     count(fn, ctx, "byway_beacons_heard_total", NULL, NULL, discover_heard(n->discover));
     babel_view_counters(n, fn, ctx);
+    node_session_counters(n, fn, ctx);
     internet_view_counters(n->internet, fn, ctx);
 }

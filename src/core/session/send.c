@@ -25,19 +25,6 @@ bool session_send_udp(struct sessions *ss, const struct bw_addr *to, const uint8
     return ss->ops.send(ss->ops.ctx, to, packet, IP6_HEADER + (size_t)len);
 }
 
-bool session_fits_transport(const uint8_t *packet, size_t n, const struct bw_addr *self, const struct bw_addr *peer)
-{
-    if (n < IP6_HEADER || packet[0] >> 4 != 6 || memcmp(packet + 8, self, 16) || memcmp(packet + 24, peer, 16)) return false;
-    switch (packet[6]) {
-    case 0: case 43: case 60: // hop-by-hop, routing, destination options
-    case IP_FRAGMENT:         // RFC 4303 section 3.3.4: ESP holds whole datagrams in transport mode
-    case ESP_PROTOCOL: case 51: case ESP_NO_NEXT:
-    case IP_IPIP: case IP_IPV6: // would be taken for tunnel mode at the other end
-        return false;
-    default: return true;
-    }
-}
-
 // True: on its way (or lost on it). False: there are no keys that work.
 static bool seal_and_send(struct sessions *ss, struct session *s, struct sa *a, const uint8_t *packet, size_t n, bw_time now)
 {

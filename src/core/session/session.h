@@ -131,8 +131,4 @@ struct sessions_stats {
 void sessions_stats(const struct sessions *ss, struct sessions_stats *out);
 uint64_t sessions_drops(const struct sessions *ss, enum session_drop d);
 
-// Whether a packet may go in transport mode: IPv6 between the two addresses, and neither a fragment nor with extension headers
-// that are for nodes on the way (docs/spec/session.md, section 6).
-bool session_fits_transport(const uint8_t *packet, size_t n, const struct bw_addr *self, const struct bw_addr *peer);
-
 #endif

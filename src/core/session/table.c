@@ -4,6 +4,7 @@
 
 #include "base/cursor.h"
 #include "base/hash.h"
+#include "core/fwd/ip.h"
 
 #define RELAXED memory_order_relaxed
 
@@ -148,4 +149,17 @@ struct sa *session_table_spi(const struct session_table *t, uint32_t spi)
     for (uint32_t at = spi & t->spi_mask; t->by_spi[at]; at = (at + 1) & t->spi_mask)
         if (t->by_spi[at]->local_spi == spi) return t->by_spi[at];
     return NULL;
+}
+
+bool session_fits_transport(const uint8_t *packet, size_t n, const struct bw_addr *self, const struct bw_addr *peer)
+{
+    if (n < IP6_HEADER || packet[0] >> 4 != 6 || memcmp(packet + 8, self, 16) || memcmp(packet + 24, peer, 16)) return false;
+    switch (packet[6]) {
+    case 0: case 43: case 60: // hop-by-hop, routing, destination options
+    case IP_FRAGMENT:         // RFC 4303 section 3.3.4: ESP holds whole datagrams in transport mode
+    case ESP_PROTOCOL: case 51: case ESP_NO_NEXT:
+    case IP_IPIP: case IP_IPV6: // would be taken for tunnel mode at the other end
+        return false;
+    default: return true;
+    }
 }

@@ -66,6 +66,10 @@ void session_table_unref(struct session_table *t); // NULL is fine; control thre
 const struct session_entry *session_table_peer(const struct session_table *t, const struct bw_addr *peer); // NULL: none; t may be NULL
 struct sa *session_table_spi(const struct session_table *t, uint32_t spi);                                 // likewise
 
+// Whether a packet may go in transport mode: IPv6 between the two addresses, and neither a fragment nor with extension headers
+// that are for nodes on the way (docs/spec/session.md, section 6).
+bool session_fits_transport(const uint8_t *packet, size_t n, const struct bw_addr *self, const struct bw_addr *peer);
+
 // Longest packets that fit an outer path of `mtu` bytes: as it is (IPv6, transport mode) or whole inside (tunnel mode).
 static inline size_t session_transport_mtu(size_t mtu)
 {

@@ -124,6 +124,9 @@ struct kit_node {
     uint16_t rx_link[8];
     struct fwd_route mesh[16], tun[16];
     struct fwd_tunnel tunnel[4];
+    struct session_entry session[4];
+    unsigned session_count;
+    struct session_traces *traces;
     struct kit_out out;
 };
 
@@ -144,6 +147,7 @@ static inline void kit_node(struct kit_node *n, const char *self)
     n->c.mesh = n->mesh;
     n->c.tun = n->tun;
     n->c.tunnels = n->tunnel;
+    n->traces = session_traces_new(&n->mem);
 }
 
 // A link between two nodes: a's slot i to b's slot j, keys from a counter.
@@ -173,8 +177,32 @@ static inline void kit_tun_route(struct kit_node *n, const char *to, const char 
 {
     n->tun[n->c.tun_count++] = (struct fwd_route){.prefix = prefix(to), .target = FWD_TO_TUNNEL, .via = addr(via)};
 }
+static inline struct sa *kit_sa(struct kit_node *n, struct kit_node *other, const uint8_t tx[32], const uint8_t rx[32],
+                                uint32_t local, uint32_t remote)
+{
+    struct sa_keys s, r;
+    struct session_shared *shared = session_shared_new(&n->mem);
+    sa_derive(&s, BW_AES_256_GCM, tx);
+    sa_derive(&r, BW_AES_256_GCM, rx);
+    struct sa *a = sa_new(&n->mem, 2, BW_AES_256_GCM, &s, &r, true, &other->c.self, local, remote, shared, NOW);
+    session_shared_unref(shared);
+    n->session[n->session_count++] = (struct session_entry){other->c.self, a, FWD_MTU};
+    return a;
+}
+// End-to-end keys between two nodes; they stand after kit_ready.
+static inline void kit_session(struct kit_node *a, struct kit_node *b)
+{
+    static uint8_t serial;
+    uint8_t k1[32] = {++serial, 3}, k2[32] = {serial, 4};
+    kit_sa(a, b, k1, k2, 0x5000u * serial, 0x5000u * serial + 1);
+    kit_sa(b, a, k2, k1, 0x5000u * serial + 1, 0x5000u * serial);
+}
 static inline void kit_ready(struct kit_node *n)
 {
+    struct sa *rx[4];
+    for (unsigned i = 0; i < n->session_count; i++) rx[i] = n->session[i].tx;
+    session_table_unref(n->c.sessions);
+    n->c.sessions = session_table_new(&n->mem, n->c.hash_key, n->session, n->session_count, rx, n->session_count, n->traces);
     fwd_snapshot_free(n->s);
     n->s = fwd_snapshot_new(&n->mem, &n->c);
     assert_non_null(n->s);
@@ -183,6 +211,9 @@ static inline void kit_free(struct kit_node *n)
 {
     kit_clear(&n->out);
     fwd_snapshot_free(n->s);
+    session_table_unref(n->c.sessions);
+    for (unsigned i = 0; i < n->session_count; i++) sa_unref(n->session[i].tx);
+    session_traces_unref(n->traces);
     for (unsigned i = 0; i < n->c.rx_count; i++) keypair_unref(n->rx[i]);
     for (unsigned i = 0; i < n->c.link_count; i++)
         if (n->link[i].used) link_shared_unref(n->link[i].shared);

@@ -148,7 +148,7 @@ static void one_key_one_lease(void **state)
     struct lease first = h.lease;
     assert_true(bw_prefix_has(&h.s.plan.pool4, &first.inner4) && bw_prefix_has(&h.s.plan.pool6, &first.inner6));
     assert_true(bw_addr_eq(&first.gateway4, &h.s.plan.gateway4) && bw_addr_eq(&first.dns[0], &first.gateway4));
-    assert_int_equal(first.mtu, 1380);
+    assert_int_equal(first.mtu, FWD_TUN_MTU);
     for (unsigned i = 1; i < CLIENTS; i++) {
         assert_int_equal(ask(&h, &client[i]), 200);
         assert_false(bw_addr_eq(&h.lease.inner4, &first.inner4));

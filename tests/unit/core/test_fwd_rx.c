@@ -6,21 +6,21 @@ static struct kit_node a, r, b;
 static int three_nodes(void **state)
 {
     (void)state;
-    kit_node(&a, "fc01::1");
-    kit_node(&r, "fc09::9");
-    kit_node(&b, "fc02::2");
+    kit_node(&a, "fd01::1");
+    kit_node(&r, "fd09::9");
+    kit_node(&b, "fd02::2");
     kit_link(&a, 0, &r, 1);
     kit_link(&r, 2, &b, 0);
-    kit_route(&a, "fc02::2/128", FWD_TO_LINK, 0);
-    kit_route(&a, "fc09::9/128", FWD_TO_LINK, 0);
+    kit_route(&a, "fd02::2/128", FWD_TO_LINK, 0);
+    kit_route(&a, "fd09::9/128", FWD_TO_LINK, 0);
     kit_route(&a, "10.2.0.0/16", FWD_TO_LINK, 0);
-    kit_route(&a, "fc77::/16", FWD_TO_LINK, 0);
+    kit_route(&a, "fd77::/16", FWD_TO_LINK, 0);
     kit_route(&a, "2001:db8::/32", FWD_TO_LINK, 0);
-    kit_route(&r, "fc01::1/128", FWD_TO_LINK, 1);
+    kit_route(&r, "fd01::1/128", FWD_TO_LINK, 1);
     kit_route(&r, "10.1.0.0/16", FWD_TO_LINK, 1);
-    kit_route(&r, "fc02::2/128", FWD_TO_LINK, 2);
+    kit_route(&r, "fd02::2/128", FWD_TO_LINK, 2);
     kit_route(&r, "10.2.0.0/16", FWD_TO_LINK, 2);
-    kit_route(&b, "fc01::1/128", FWD_TO_LINK, 0);
+    kit_route(&b, "fd01::1/128", FWD_TO_LINK, 0);
     kit_route(&b, "10.2.0.0/16", FWD_TO_TUN, 0);
     kit_ready(&a);
     kit_ready(&r);
@@ -49,7 +49,7 @@ static void relayed_in_one_train(void **state)
 {
     (void)state;
     for (int v4 = 0; v4 < 2; v4++) {
-        const char *src = v4 ? "10.1.0.1" : "fc01::1", *dst = v4 ? "10.2.0.1" : "fc02::2";
+        const char *src = v4 ? "10.1.0.1" : "fd01::1", *dst = v4 ? "10.2.0.1" : "fd02::2";
         send_train(src, dst, 40, 1300);
         assert_int_equal(a.out.wires, 1);
         uint32_t len = a.out.train[0].len;
@@ -78,7 +78,7 @@ static void relayed_in_one_train(void **state)
 static void last_may_be_short(void **state)
 {
     (void)state;
-    send_train("fc01::1", "fc02::2", 10, 1000);
+    send_train("fd01::1", "fd02::2", 10, 1000);
     uint8_t p[1500];
     // 10 equal ones and a short one join; what follows a short one begins a new train
     fwd_set_uso(b.fwd, true);
@@ -87,7 +87,7 @@ static void last_may_be_short(void **state)
         for (unsigned i = 0; i < 4; i++)
             fwd_from_tun(
                 a.fwd, a.s, f,
-                VNET_LEN + kit_udp(f + VNET_LEN, "fc01::1", "fc02::2", 1, 2, i == 3 ? 100 : 1000, (uint8_t)(4 * k + i)),
+                VNET_LEN + kit_udp(f + VNET_LEN, "fd01::1", "fd02::2", 1, 2, i == 3 ? 100 : 1000, (uint8_t)(4 * k + i)),
                 NOW);
     fwd_flush(a.fwd);
     assert_int_equal(a.out.wires, 4);
@@ -95,7 +95,7 @@ static void last_may_be_short(void **state)
     assert_int_equal(r.out.wires, 4);
     kit_carry(&r, &b, 0);
     assert_int_equal(b.out.tuns, 3); // 10 + 3 + the short one | 3 + short | 3 + short
-    size_t n = kit_udp(p, "fc01::1", "fc02::2", 1, 2, 1000, 0);
+    size_t n = kit_udp(p, "fd01::1", "fd02::2", 1, 2, 1000, 0);
     (void)n;
     assert_int_equal(vnet_read(b.out.tun[0].p).gso_type, VNET_GSO_UDP_L4);
     assert_int_equal(b.out.tun[0].n, VNET_LEN + 48 + 13 * 1000 + 100);
@@ -105,14 +105,14 @@ static void last_may_be_short(void **state)
 static void mixed_trains(void **state)
 {
     (void)state;
-    static const char *dst[] = {"fc02::2", "fc09::9", "10.2.0.1", "fc77::1"};
+    static const char *dst[] = {"fd02::2", "fd09::9", "10.2.0.1", "fd77::1"};
     unsigned sent[4] = {0};
     for (unsigned round = 0; round < 60; round++) {
         uint8_t f[VNET_LEN + 1500] = {0};
         for (unsigned k = 0; k < 60; k++) {
             unsigned d = rnd() % 4;
             if (k % 3) d = round % 4;
-            size_t n = kit_udp(f + VNET_LEN, d == 2 ? "10.1.0.1" : "fc01::1", dst[d], (uint16_t)d, 2,
+            size_t n = kit_udp(f + VNET_LEN, d == 2 ? "10.1.0.1" : "fd01::1", dst[d], (uint16_t)d, 2,
                                rnd() % 3 ? 200 : 60 + rnd() % 140, 0);
             uint8_t *u = f + VNET_LEN + (d == 2 ? 28 : 48);
             ip_put32(u, sent[d]++); // a serial number per destination
@@ -122,7 +122,7 @@ static void mixed_trains(void **state)
         }
         fwd_flush(a.fwd);
         kit_carry(&a, &r, 1);
-        for (unsigned i = 0; i < r.out.wires; i++) // errors about fc77::1 go back to a
+        for (unsigned i = 0; i < r.out.wires; i++) // errors about fd77::1 go back to a
             if (bw_endpoint_eq(&r.out.train[i].remote, &r.link[1].remote)) r.out.train[i].len = 0;
         for (unsigned i = 0; i < r.out.wires; i++)
             if (!r.out.train[i].len) {
@@ -166,10 +166,10 @@ static void errors_come_back(void **state)
         uint8_t ttl, type, code;
         bool v4;
     } c[] = {
-        {"fc01::1", "fc02::2", 1, 3, 0, false},
-        {"fc01::1", "fc77::1", 64, 1, 0, false},
+        {"fd01::1", "fd02::2", 1, 3, 0, false},
+        {"fd01::1", "fd77::1", 64, 1, 0, false},
         {"10.1.0.1", "10.2.0.1", 1, 11, 0, true},
-        {"fc01::1", "fc02::2", 0, 3, 0, false},
+        {"fd01::1", "fd02::2", 0, 3, 0, false},
     };
     kit_route(&a, "10.1.0.1/32", FWD_TO_TUN, 0);
     kit_ready(&a);
@@ -197,11 +197,11 @@ static void no_transit(void **state)
     r.c.transit = false;
     kit_ready(&r);
     uint8_t p[300];
-    one(p, kit_udp(p, "fc01::1", "fc02::2", 1, 2, 100, 0));
+    one(p, kit_udp(p, "fd01::1", "fd02::2", 1, 2, 100, 0));
     assert_int_equal(fwd_drops(r.fwd, FWD_DROP_NO_TRANSIT), 1);
     assert_int_equal(a.out.tuns, 1);
     assert_true(a.out.tun[0].p[VNET_LEN + 40] == 1 && a.out.tun[0].p[VNET_LEN + 41] == 1);
-    one(p, kit_udp(p, "fc01::1", "fc09::9", 1, 2, 100, 0)); // to itself: fine
+    one(p, kit_udp(p, "fd01::1", "fd09::9", 1, 2, 100, 0)); // to itself: fine
     assert_int_equal(r.out.tuns, 1);
 }
 
@@ -210,7 +210,7 @@ static void too_long_for_a_link(void **state)
     (void)state;
     // A stock peer with a larger MTU: sealed by hand.
     uint8_t m[2000], *p = m + 16;
-    size_t n = kit_udp(p, "fc01::1", "fc02::2", 1, 2, 1500, 0);
+    size_t n = kit_udp(p, "fd01::1", "fd02::2", 1, 2, 1500, 0);
     int len = keypair_seal(a.rx[0], 0, m, n, 2000, NOW);
     assert_true(len > 0);
     uint8_t *exact = kit_copy(m, (size_t)len).p;
@@ -233,7 +233,7 @@ static void unpadded(void **state)
     size_t at = 0;
     for (unsigned k = 0; k < 10; k++) {
         uint8_t m[300];
-        size_t n = kit_udp(m + 16, "fc01::1", "fc02::2", 1, 2, 101, (uint8_t)k);
+        size_t n = kit_udp(m + 16, "fd01::1", "fd02::2", 1, 2, 101, (uint8_t)k);
         int len = keypair_seal(a.rx[0], 0, m, n, 1, NOW); // pad limit below n: none
         assert_int_equal(len, n + 32);
         memcpy(buf + at, m, (size_t)len);
@@ -258,7 +258,7 @@ static void overpadded(void **state)
     uint8_t buf[4000];
     for (unsigned k = 0; k < 10; k++) {
         memset(m, 0, sizeof m);
-        kit_udp(m + 16, "fc01::1", "fc02::2", 1, 2, 50, (uint8_t)k);
+        kit_udp(m + 16, "fd01::1", "fd02::2", 1, 2, 50, (uint8_t)k);
         int len = keypair_seal(a.rx[0], 0, m, 300, 1, NOW);
         assert_int_equal(len, 332);
         memcpy(buf + at, m, 332);
@@ -281,11 +281,11 @@ static void refused(void **state)
         const char *src, *dst;
         enum fwd_drop why;
     } c[] = {
-        {"fc09::9", "fc02::2", FWD_DROP_MARTIAN},    {"::1", "fc02::2", FWD_DROP_MARTIAN},
-        {"ff02::1", "fc02::2", FWD_DROP_MARTIAN},    {"127.0.0.1", "10.2.0.1", FWD_DROP_MARTIAN},
-        {"224.0.0.1", "10.2.0.1", FWD_DROP_MARTIAN}, {"fc01::1", "ff0e::1", FWD_DROP_LINKLOCAL},
-        {"fe80::5", "fc02::2", FWD_DROP_LINKLOCAL},  {"fc01::1", "fe80::1", FWD_DROP_LINKLOCAL},
-        {"fc05::5", "fc01::1", FWD_DROP_LOOP},
+        {"fd09::9", "fd02::2", FWD_DROP_MARTIAN},    {"::1", "fd02::2", FWD_DROP_MARTIAN},
+        {"ff02::1", "fd02::2", FWD_DROP_MARTIAN},    {"127.0.0.1", "10.2.0.1", FWD_DROP_MARTIAN},
+        {"224.0.0.1", "10.2.0.1", FWD_DROP_MARTIAN}, {"fd01::1", "ff0e::1", FWD_DROP_LINKLOCAL},
+        {"fe80::5", "fd02::2", FWD_DROP_LINKLOCAL},  {"fd01::1", "fe80::1", FWD_DROP_LINKLOCAL},
+        {"fd05::5", "fd01::1", FWD_DROP_LOOP},
     };
     for (unsigned i = 0; i < sizeof c / sizeof *c; i++) {
         uint8_t m[400];
@@ -305,7 +305,7 @@ static void refused(void **state)
 static void replay_and_index(void **state)
 {
     (void)state;
-    send_train("fc01::1", "fc09::9", 3, 100);
+    send_train("fd01::1", "fd09::9", 3, 100);
     uint8_t *copy = kit_copy(a.out.train[0].data, a.out.train[0].len).p;
     struct fwd_train t = a.out.train[0];
     t.data = copy;
@@ -343,7 +343,7 @@ static void control_is_told(void **state)
     kit_clear(&r.out);
     // another endpoint, an unconfirmed key: once for a train
     atomic_store(&r.rx[0]->confirmed, false);
-    send_train("fc01::1", "fc09::9", 5, 100);
+    send_train("fd01::1", "fd09::9", 5, 100);
     t = a.out.train[0];
     t.remote = endpoint("192.0.2.9:5");
     t.ifindex = 3;
@@ -369,7 +369,7 @@ static void control_is_told(void **state)
     assert_int_equal(r.out.punt[0].link, 1);
     struct bw_addr ll = addr("fe80::5");
     assert_true(bw_addr_eq(&r.out.punt[0].inner_src, &ll));
-    n = kit_udp(p, "fc01::1", "ff02::1:6", 6696, 6696, 40, 3); // not from a link-local address
+    n = kit_udp(p, "fd01::1", "ff02::1:6", 6696, 6696, 40, 3); // not from a link-local address
     assert_int_equal(fwd_to_link(a.fwd, a.s, 0, p, n, NOW), 0);
     kit_carry(&a, &r, 1);
     assert_int_equal(r.out.punts, 1);
@@ -389,7 +389,7 @@ static void stock_peer_to_the_internet(void **state)
 {
     (void)state;
     uint8_t p[300];
-    size_t n = kit_udp(p, "fc01::1", "2001:db8::7", 1, 2, 100, 0);
+    size_t n = kit_udp(p, "fd01::1", "2001:db8::7", 1, 2, 100, 0);
     kit_from_tun(&a, p, n);
     kit_carry(&a, &r, 1);
     assert_int_equal(r.out.tuns, 0);
@@ -406,7 +406,7 @@ static void mutated_trains(void **state)
 {
     (void)state;
     for (unsigned k = 0; k < 5000; k++) {
-        send_train("fc01::1", rnd() % 2 ? "fc02::2" : "fc09::9", 1 + rnd() % 5, rnd() % 200);
+        send_train("fd01::1", rnd() % 2 ? "fd02::2" : "fd09::9", 1 + rnd() % 5, rnd() % 200);
         for (unsigned w = 0; w < a.out.wires; w++) {
             struct fwd_train t = a.out.train[w];
             size_t n = t.len;
@@ -431,7 +431,7 @@ static void hostile_neighbour(void **state)
     (void)state;
     for (unsigned k = 0; k < 20000; k++) {
         uint8_t m[600];
-        size_t n = rnd() % 2 ? kit_udp(m + 16, "fc01::1", rnd() % 2 ? "fc09::9" : "fc02::2", 1, 6696, rnd() % 200, 0)
+        size_t n = rnd() % 2 ? kit_udp(m + 16, "fd01::1", rnd() % 2 ? "fd09::9" : "fd02::2", 1, 6696, rnd() % 200, 0)
                              : kit_udp(m + 16, "10.1.0.1", "10.2.0.1", 1, 2, rnd() % 200, 0);
         for (unsigned i = rnd() % 5; i; i--) m[16 + rnd() % (rnd() % 2 ? n : 60)] = (uint8_t)rnd();
         if (m[16] >> 4 == 4 && rnd() % 2) ip4_checksum(m + 16, 20);

@@ -30,6 +30,8 @@ static int three_nodes(void **state)
     x.c.sharing = true;
     x.c.gateway4 = addr("100.64.0.1");
     x.c.gateway6 = addr("2001:db8:e::1");
+    kit_session(&c, &x);
+    kit_session(&r, &x); // the relay may talk to the exit as well, but has no lease
     kit_ready(&c);
     kit_ready(&r);
     kit_ready(&x);
@@ -61,14 +63,14 @@ static void there_and_back(void **state)
     uint8_t p[1500];
     for (int v4 = 0; v4 < 2; v4++) {
         const char *in = v4 ? "100.64.0.7" : "2001:db8:e::7", *web = v4 ? "192.0.2.80" : "2001:db8:80::1";
-        size_t n = kit_udp(p, in, web, 1, 2, 1300, 7);
+        size_t n = kit_udp(p, in, web, 1, 2, 1290, 7);
         kit_from_tun(&c, p, n);
         to_exit();
         assert_int_equal(x.out.tuns, 1);
         assert_int_equal(x.out.tun[0].n, VNET_LEN + n);
         assert_memory_equal(x.out.tun[0].p + VNET_LEN, p,
                             n); // the way through the mesh is one hop, and nobody's business
-        n = kit_udp(p, web, in, 2, 1, 1300, 8);
+        n = kit_udp(p, web, in, 2, 1, 1290, 8);
         kit_from_tun(&x, p, n);
         to_client();
         assert_int_equal(c.out.tuns, 1);
@@ -79,8 +81,8 @@ static void there_and_back(void **state)
     struct fwd_tunnel_shared *s = x.tunnel[0].shared;
     assert_int_equal(atomic_load(&s->rx_packets), 2);
     assert_int_equal(atomic_load(&s->tx_packets), 2);
-    assert_int_equal(atomic_load(&s->rx_bytes), 1300 + 28 + 1300 + 48);
-    assert_int_equal(atomic_load(&s->tx_bytes), 1300 + 28 + 1300 + 48);
+    assert_int_equal(atomic_load(&s->rx_bytes), 1290 + 28 + 1290 + 48);
+    assert_int_equal(atomic_load(&s->tx_bytes), 1290 + 28 + 1290 + 48);
     assert_int_equal(atomic_load(&s->last_rx), NOW + 1);
 }
 
@@ -88,24 +90,26 @@ static void less_room(void **state)
 {
     (void)state;
     uint8_t p[1500];
-    kit_from_tun(&c, p, kit_udp(p, "2001:db8:e::7", "2001:db8:80::1", 1, 2, FWD_MTU - 88, 7)); // exactly fits
+    kit_from_tun(&c, p, kit_udp(p, "2001:db8:e::7", "2001:db8:80::1", 1, 2, FWD_TUN_MTU - 48, 7)); // fits
     assert_int_equal(c.out.wires, 1);
     kit_clear(&c.out);
-    kit_from_tun(&c, p, kit_udp(p, "2001:db8:e::7", "2001:db8:80::1", 1, 2, FWD_MTU - 87, 7));
+    kit_from_tun(&c, p, kit_udp(p, "2001:db8:e::7", "2001:db8:80::1", 1, 2, FWD_TUN_MTU - 47, 7));
     assert_int_equal(c.out.wires, 0);
     assert_int_equal(c.out.tuns, 1);
-    assert_int_equal(ip_get32(c.out.tun[0].p + VNET_LEN + 44), FWD_MTU - 40);
+    assert_int_equal(ip_get32(c.out.tun[0].p + VNET_LEN + 44), FWD_TUN_MTU);
 }
 
-// An inner packet, sealed as one from the client whatever it is.
+// An inner packet, sealed with the first keys that `from` has, whatever it is.
 static void forged(struct kit_node *from, const char *outer_src, const char *outer_dst, uint8_t next, const uint8_t *p,
                    size_t n, uint8_t ecn)
 {
     uint8_t m[1600];
     struct bw_addr s = addr(outer_src), d = addr(outer_dst);
-    ip6_header(m, ecn, (uint16_t)n, next, 60, &s, &d);
-    memcpy(m + 40, p, n);
-    assert_int_equal(fwd_to_link(from->fwd, from->s, 0, m, n + 40, NOW), 0);
+    memcpy(m + 40 + ESP_HEADER, p, n);
+    int len = sa_seal(from->session[0].tx, 1, m + 40, n, next, NULL, NOW);
+    assert_true(len > 0);
+    ip6_header(m, ecn, (uint16_t)len, ESP_PROTOCOL, 60, &s, &d);
+    assert_int_equal(fwd_to_link(from->fwd, from->s, from == &r ? 1 : 0, m, 40 + (size_t)len, NOW), 0);
 }
 
 static void lease_holds(void **state)
@@ -119,7 +123,7 @@ static void lease_holds(void **state)
     } t[] = {
         {"fc01::1", "100.64.0.8", "192.0.2.1", 4, FWD_DROP_TUNNEL_SOURCE},
         {"fc01::1", "2001:db8:e::8", "2001:db8::1", 41, FWD_DROP_TUNNEL_SOURCE},
-        {"fc03::3", "100.64.0.7", "192.0.2.1", 4, FWD_DROP_TUNNEL_PEER},
+        {"fc03::3", "100.64.0.7", "192.0.2.1", 4, FWD_DROP_ESP_SPI}, // not its keys
         {"fc01::1", "100.64.0.7", "192.0.2.1", 41, FWD_DROP_MALFORMED},
         {"fc01::1", "2001:db8:e::7", "2001:db8::1", 4, FWD_DROP_MALFORMED},
         {"fc01::1", "fc05::5", "2001:db8::1", 41, FWD_DROP_MARTIAN},
@@ -134,6 +138,10 @@ static void lease_holds(void **state)
         assert_int_equal(fwd_drops(x.fwd, t[i].why), before + 1);
         assert_int_equal(x.out.tuns + x.out.punts, 0);
     }
+    forged(&r, "fc09::9", "fc0e::e", 4, p, kit_udp(p, "100.64.0.7", "192.0.2.1", 1, 2, 50, 0), 0);
+    kit_carry(&r, &x, 0);
+    assert_int_equal(fwd_drops(x.fwd, FWD_DROP_TUNNEL_PEER), 1);
+    assert_int_equal(x.out.tuns, 0);
     // at the client: only what is for the leased address
     forged(&x, "fc0e::e", "fc01::1", 4, p, kit_udp(p, "192.0.2.1", "100.64.0.9", 1, 2, 50, 0), 0);
     to_client();
@@ -180,7 +188,7 @@ static void congestion_marks(void **state)
     uint8_t *m = c.out.wire[0].p;
     assert_true(keypair_open(r.rx[0], 0, m, c.out.wire[0].n, NOW) > 0);
     assert_int_equal(m[16 + 1], 0x20);
-    assert_int_equal(m[16 + 6], 41);
+    assert_int_equal(m[16 + 6], ESP_PROTOCOL);
 }
 
 static void gateway_is_control(void **state)
@@ -257,7 +265,7 @@ static void hostile_client(void **state)
 {
     (void)state;
     for (unsigned k = 0; k < 20000; k++) {
-        uint8_t p[400], m[500];
+        uint8_t p[400], m[600];
         bool v4 = rnd() % 2;
         size_t n = rnd() % 2 ? kit_udp(p, v4 ? "100.64.0.7" : "2001:db8:e::7", v4 ? "192.0.2.1" : "2001:db8::1", 1, 2,
                                        rnd() % 200, 0)
@@ -267,9 +275,11 @@ static void hostile_client(void **state)
         if (p[0] >> 4 == 4) ip4_checksum(p, 20);
         if (rnd() % 4 == 0) n = rnd() % (n + 1);
         struct bw_addr s = c.c.self, d = x.c.self;
-        ip6_header(m + 16, (uint8_t)(rnd() % 4), (uint16_t)n, rnd() % 8 ? (v4 ? 4 : 41) : (uint8_t)rnd(), 60, &s, &d);
-        memcpy(m + 56, p, n);
-        int len = keypair_seal(r.link[1].tx, 0, m, n + 40, rnd() % 2 ? FWD_MTU : 0, NOW);
+        memcpy(m + 56 + ESP_HEADER, p, n);
+        int esp = sa_seal(c.session[0].tx, 1, m + 56, n, rnd() % 8 ? (v4 ? 4 : 41) : (uint8_t)rnd(), NULL, NOW);
+        ip6_header(m + 16, (uint8_t)(rnd() % 4), (uint16_t)esp, ESP_PROTOCOL, 60, &s, &d);
+        if (rnd() % 8 == 0) m[56 + rnd() % (unsigned)esp] ^= 4; // without the tag
+        int len = keypair_seal(r.link[1].tx, 0, m, (size_t)esp + 40, rnd() % 2 ? FWD_MTU : 0, NOW);
         uint8_t *exact = kit_copy(m, (size_t)len).p;
         fwd_from_wire(
             x.fwd, x.s,

@@ -7,12 +7,12 @@ static struct kit_node a, b;
 static int two_nodes(void **state)
 {
     (void)state;
-    kit_node(&a, "fc01::1");
-    kit_node(&b, "fc02::2");
+    kit_node(&a, "fd01::1");
+    kit_node(&b, "fd02::2");
     kit_link(&a, 0, &b, 0);
-    kit_route(&a, "fc02::2/128", FWD_TO_LINK, 0);
+    kit_route(&a, "fd02::2/128", FWD_TO_LINK, 0);
     kit_route(&a, "10.2.0.0/16", FWD_TO_LINK, 0);
-    kit_route(&b, "fc01::1/128", FWD_TO_LINK, 0);
+    kit_route(&b, "fd01::1/128", FWD_TO_LINK, 0);
     kit_route(&b, "10.2.0.0/16", FWD_TO_TUN, 0);
     kit_ready(&a);
     kit_ready(&b);
@@ -66,7 +66,7 @@ static uint8_t *make_super(const struct super *s, size_t *n)
     size_t l4 = s->tcp ? 20 + s->options : 8;
     uint8_t *f = calloc(1, VNET_LEN + 40 + l4 + s->payload), *p = f + VNET_LEN;
     uint8_t proto = s->tcp ? IP_TCP : IP_UDP;
-    size_t h = kit_ip(p, s->v6 ? "fc01::1" : "10.1.0.1", s->v6 ? "fc02::2" : "10.2.0.1", proto, l4 + s->payload);
+    size_t h = kit_ip(p, s->v6 ? "fd01::1" : "10.1.0.1", s->v6 ? "fd02::2" : "10.2.0.1", proto, l4 + s->payload);
     uint8_t *t = p + h;
     if (!s->v6) {
         ip_put16(p + 4, 0xfffe);
@@ -177,7 +177,7 @@ static void small_packets_share_a_train(void **state)
     (void)state;
     uint8_t f[VNET_LEN + 200] = {0};
     for (unsigned k = 0; k < 100; k++) {
-        size_t n = kit_udp(f + VNET_LEN, "fc01::1", "fc02::2", 1, 2, 64, (uint8_t)k);
+        size_t n = kit_udp(f + VNET_LEN, "fd01::1", "fd02::2", 1, 2, 64, (uint8_t)k);
         fwd_from_tun(a.fwd, a.s, f, VNET_LEN + n, NOW);
     }
     fwd_flush(a.fwd);
@@ -193,7 +193,7 @@ static void checksum_is_completed(void **state)
     for (unsigned k = 0; k < 200; k++) {
         uint8_t p[1500];
         bool v6 = rnd() % 2;
-        size_t n = kit_udp(p, v6 ? "fc01::1" : "10.1.0.1", v6 ? "fc02::2" : "10.2.0.1", (uint16_t)rnd(), 2,
+        size_t n = kit_udp(p, v6 ? "fd01::1" : "10.1.0.1", v6 ? "fd02::2" : "10.2.0.1", (uint16_t)rnd(), 2,
                            rnd() % 1300, (uint8_t)k);
         size_t h = v6 ? 40 : 20;
         uint8_t *f = calloc(1, VNET_LEN + n);
@@ -262,20 +262,20 @@ static void unroutable(void **state)
 {
     (void)state;
     uint8_t p[200];
-    kit_from_tun(&a, p, kit_udp(p, "fc01::1", "2001:db8::1", 1, 2, 20, 0));
+    kit_from_tun(&a, p, kit_udp(p, "fd01::1", "2001:db8::1", 1, 2, 20, 0));
     assert_int_equal(fwd_drops(a.fwd, FWD_DROP_NO_ROUTE), 1);
     assert_int_equal(a.out.tuns, 1);
     assert_true(a.out.tun[0].p[VNET_LEN + 40] == 1 && a.out.tun[0].p[VNET_LEN + 41] == 0);
     kit_clear(&a.out);
-    kit_from_tun(&a, p, kit_udp(p, "fc01::1", "ff02::1", 1, 2, 20, 0)); // the kernel's chatter
-    kit_from_tun(&a, p, kit_udp(p, "fe80::1", "fc02::2", 1, 2, 20, 0));
+    kit_from_tun(&a, p, kit_udp(p, "fd01::1", "ff02::1", 1, 2, 20, 0)); // the kernel's chatter
+    kit_from_tun(&a, p, kit_udp(p, "fe80::1", "fd02::2", 1, 2, 20, 0));
     assert_int_equal(fwd_drops(a.fwd, FWD_DROP_LINKLOCAL), 2);
     assert_int_equal(a.out.tuns + a.out.wires, 0);
     // no keys
     a.link[0].tx = NULL;
     kit_ready(&a);
     a.link[0].tx = a.rx[0];
-    kit_from_tun(&a, p, kit_udp(p, "fc01::1", "fc02::2", 1, 2, 20, 0));
+    kit_from_tun(&a, p, kit_udp(p, "fd01::1", "fd02::2", 1, 2, 20, 0));
     assert_int_equal(fwd_drops(a.fwd, FWD_DROP_NO_KEYS), 1);
     assert_true(atomic_load(&a.link[0].shared->want_handshake));
 }
@@ -284,11 +284,11 @@ static void errors_are_limited(void **state)
 {
     (void)state;
     uint8_t p[200];
-    for (unsigned k = 0; k < 500; k++) kit_from_tun(&a, p, kit_udp(p, "fc01::1", "2001:db8::1", 1, 2, 20, 0));
+    for (unsigned k = 0; k < 500; k++) kit_from_tun(&a, p, kit_udp(p, "fd01::1", "2001:db8::1", 1, 2, 20, 0));
     assert_int_equal(a.out.tuns, 50);
     kit_clear(&a.out);
     // never about an error, never about a later fragment
-    size_t n = kit_echo(p, "fc01::1", "2001:db8::1", false, 1, 20);
+    size_t n = kit_echo(p, "fd01::1", "2001:db8::1", false, 1, 20);
     p[40] = 3;
     kit_from_tun(&a, p, n);
     assert_int_equal(a.out.tuns, 0);
@@ -325,10 +325,10 @@ static void no_mesh_address_but_our_own_leaves(void **state)
     static const struct {
         const char *src;
         bool leaves;
-    } all[] = {{"fc01::1", true}, {"fd00:7::1", true}, {"2001:db8::1", true}, {"fc03::3", false}, {"fc02::2", false}, {"fc00::e", false}};
+    } all[] = {{"fd01::1", true}, {"fd00:7::1", true}, {"2001:db8::1", true}, {"fc03::3", false}, {"fc02::2", false}, {"fc00::e", false}};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
         uint8_t p[200];
-        size_t n = kit_udp(p, all[i].src, "fc02::2", 1, 2, 20, false);
+        size_t n = kit_udp(p, all[i].src, "fd02::2", 1, 2, 20, false);
         kit_clear(&a.out);
         uint64_t before = fwd_drops(a.fwd, FWD_DROP_MARTIAN);
         kit_from_tun(&a, p, n);

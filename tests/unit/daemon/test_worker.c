@@ -69,7 +69,7 @@ static void start(struct node *n, unsigned threads, const char *self, const char
     assert_int_equal(os_tun_open(&n->tun, "byway0", threads, err), 0);
     snprintf(cmd, sizeof cmd,
              "ip addr add %s dev byway0 && ip addr add %s/128 dev byway0 nodad && ip link set byway0 up mtu 1420 && "
-             "ip route add 10.0.0.0/8 dev byway0 && ip route add fc00::/8 dev byway0",
+             "ip route add 10.0.0.0/8 dev byway0 && ip route add fc00::/7 dev byway0",
              net, self);
     assert_int_equal(system(cmd), 0);
     struct worker_config c = {.threads = threads, .udp = n->udp, .tun = &n->tun};
@@ -99,9 +99,9 @@ static void join(struct node *a, struct node *b)
         n[i]->link = (struct fwd_link){
             .used = true, .remote = {addr("127.0.0.1"), n[!i]->udp[0].port, 0}, .tx = n[i]->key, .shared = s};
     }
-    a->mesh[0] = (struct fwd_route){.prefix = prefix("fc02::2/128"), .target = FWD_TO_LINK};
+    a->mesh[0] = (struct fwd_route){.prefix = prefix("fd02::2/128"), .target = FWD_TO_LINK};
     a->mesh[1] = (struct fwd_route){.prefix = prefix("10.2.0.0/16"), .target = FWD_TO_LINK};
-    b->mesh[0] = (struct fwd_route){.prefix = prefix("fc01::1/128"), .target = FWD_TO_LINK};
+    b->mesh[0] = (struct fwd_route){.prefix = prefix("fd01::1/128"), .target = FWD_TO_LINK};
     b->mesh[1] = (struct fwd_route){.prefix = prefix("10.2.0.0/16"), .target = FWD_TO_TUN};
 }
 
@@ -122,7 +122,7 @@ static int listener(struct sockaddr_in6 *at)
 {
     int s = socket(AF_INET6, SOCK_STREAM | SOCK_NONBLOCK, 0);
     *at = (struct sockaddr_in6){.sin6_family = AF_INET6, .sin6_port = htons(5001)};
-    memcpy(&at->sin6_addr, addr("fc02::2").b, 16);
+    memcpy(&at->sin6_addr, addr("fd02::2").b, 16);
     assert_int_equal(bind(s, (void *)at, sizeof *at), 0);
     assert_int_equal(listen(s, 5), 0);
     return s;
@@ -136,10 +136,10 @@ static void tcp_while_snapshots_change(unsigned threads)
     memset(&b, 0, sizeof b);
     sockets(&a, threads);
     sockets(&b, threads);
-    start(&a, threads, "fc01::1", "10.1.0.1/16");
+    start(&a, threads, "fd01::1", "10.1.0.1/16");
     int client = socket(AF_INET6, SOCK_STREAM | SOCK_NONBLOCK, 0);
     assert_int_equal(unshare(CLONE_NEWNET), 0);
-    start(&b, threads, "fc02::2", "10.2.0.1/16");
+    start(&b, threads, "fd02::2", "10.2.0.1/16");
     struct sockaddr_in6 at;
     int server = listener(&at), peer = -1;
     join(&a, &b);
@@ -237,9 +237,9 @@ static void punts_reach_control(void **state)
     memset(&b, 0, sizeof b);
     sockets(&a, 1);
     sockets(&b, 1);
-    start(&a, 1, "fc01::1", "10.1.0.1/16");
+    start(&a, 1, "fd01::1", "10.1.0.1/16");
     assert_int_equal(unshare(CLONE_NEWNET), 0);
-    start(&b, 1, "fc02::2", "10.2.0.1/16");
+    start(&b, 1, "fd02::2", "10.2.0.1/16");
     join(&a, &b);
     uint8_t packet[40] = {0x60, [6] = 59, [7] = 64}, hello[148] = {1, [20] = 9};
     assert_int_equal(worker_pool_to_link(a.pool, 0, packet, 40, os_clock_now()),
