@@ -124,6 +124,16 @@ static void dns_rule(struct text *t, const struct bw_prefix *pool, const struct 
         bw_addr_text(gateway, g));
 }
 
+// A client that comes out of the tunnel may ask the gateway; the machine's other addresses are as far from it as its LAN.
+static void gateway_rule(struct text *t, const struct bw_prefix *pool, const struct bw_addr *gateway)
+{
+    char p[BW_PREFIX_TEXT], g[BW_ADDR_TEXT];
+    if (!pool->len) return;
+    const char *ip = family(bw_prefix_is_v4(pool));
+    add(t, "    %s saddr %s %s daddr != %s counter reject with icmpx type admin-prohibited\n", ip, bw_prefix_text(pool, p), ip,
+        bw_addr_text(gateway, g));
+}
+
 static void input(struct text *t, const struct share_rules *r)
 {
     char mesh[BW_ADDR_TEXT];
@@ -133,6 +143,8 @@ static void input(struct text *t, const struct share_rules *r)
     add(t, "    ip6 saddr fc00::/8 ip6 daddr %s tcp dport %u accept\n", bw_addr_text(&r->mesh, mesh), SHARE_API_PORT);
     if (r->shares) add(t, "    ip6 saddr fc00::/8 ip6 daddr fc00::e tcp dport %u accept\n", SHARE_API_PORT);
     if (r->share.wanted) {
+        gateway_rule(t, &r->share.pool4, &r->share.gateway4);
+        gateway_rule(t, &r->share.pool6, &r->share.gateway6);
         dns_rule(t, &r->share.pool4, &r->share.gateway4);
         dns_rule(t, &r->share.pool6, &r->share.gateway6);
     }

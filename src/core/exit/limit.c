@@ -1,7 +1,7 @@
 #include "core/exit/limit.h"
 
 #define HUNGRY_US (2 * BW_S)        // a sender that was turned away waits a moment before it tries again: it is hungry all the same
-#define BURST_US (250 * BW_MS)      // what a sender may catch up on after such a wait
+#define BURST_US (1000 * BW_MS)     // what a sender may catch up on after such a wait
 #define BURST_BYTES 48000u          // but a super-frame's worth at least
 #define SPARE_BPS 1000000u          // everybody may start with this much more than it used
 #define BUDGET_LEAST_BPS 4000000u   // a budget that follows the uplink is never less
