@@ -306,6 +306,7 @@ int value_probes(const char *s, struct config_internet *c, char *why)
         if (!strcmp(item, "auto") || !strcmp(item, "none")) return SAY("`%.20s` stands alone, not in a list", item);
         if (c->probe_count == CONFIG_PROBES) return SAY("more than %d probes", CONFIG_PROBES);
         if (value_endpoint(item, false, &c->probes[c->probe_count], more)) return SAY("`%.60s`: %.150s", item, more);
+        if (!c->probes[c->probe_count].literal) return SAY("`%.60s`: an address is needed, since a name proves nothing when DNS fails", item);
         c->probe_count++;
     }
     return got;

@@ -1,6 +1,6 @@
 // What a node believes of the routes that its neighbours announce (DESIGN 2, "Routing"): /128s of mesh addresses, fc00::e,
-// fd00::/8, and RFC 1918 prefixes that overlap nothing local; [routing] import widens that. Never default routes, global
-// prefixes, 100.64.0.0/10 or prefixes of our own, unless import names them.
+// fd00::/8, and RFC 1918 prefixes that overlap nothing local; never default routes, global prefixes or 100.64.0.0/10 unless
+// [routing] import says so. What import says may be wider than a local network, but never lies inside one.
 #ifndef CORE_NODE_IMPORT_H
 #define CORE_NODE_IMPORT_H
 

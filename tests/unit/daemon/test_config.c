@@ -132,7 +132,7 @@ static void test_every_key(void **state)
              "[discover] ; here too\ninterfaces = eth0, wlan0 br-lan\npolicy = secret\nsecret-file = net.secret\n"
              "[tun]\ninterface = mesh0\nmtu = 1380\n"
              "[internet]\nshare = eth1\nuse = fc12:3456::1\nkillswitch = yes\n"
-             "probe = 198.51.100.80:80,2001:db8::1, [2001:db8::2]:443 example.net:8080 203.0.113.7\ndns = none\n"
+             "probe = 198.51.100.80:80,2001:db8::1, [2001:db8::2]:443 192.0.2.9:8080 203.0.113.7\ndns = none\n"
              "limit-down = 20mbit\nlimit-up = 1.5 Mbit/s\nlimit-client-down = 5mbit\nlimit-client-up = none\nfloor-down = 4mbit\n"
              "volume = 2TB\nvolume-client = 20GB/month\nconnections = 5000\nconnections-client = 200\n"
              "block-ports = 25, udp/123-125\nprefer = fc12:3456::1\nnever = fc12::2 fc12::3\nlog-leases = 30d\n"
@@ -159,7 +159,7 @@ static void test_every_key(void **state)
     assert_int_equal(c.internet.probes[1].port, 0);
     assert_string_equal(c.internet.probes[1].host, "2001:db8::1");
     assert_int_equal(c.internet.probes[2].port, 443);
-    assert_false(c.internet.probes[3].literal);
+    assert_int_equal(c.internet.probes[3].port, 8080);
     assert_int_equal(c.internet.probes[4].port, 0);
     assert_false(c.internet.dns);
     assert_int_equal(c.internet.limit_down_bps, 20000000);
@@ -274,6 +274,7 @@ static void test_values(void **state)
     bad_value("internet", "log-leases = forever", "number of days");
     bad_value("internet", "probe = none, 1.2.3.4", "stands alone");
     bad_value("internet", "probe = 1.2.3.4:0", "not a port");
+    bad_value("internet", "probe = 1.2.3.4, www.example.net:80", "an address is needed");
     bad_value("internet", "probe = 1.2.3.400", "neither an address nor");
     bad_value("firewall", "allow = ssh", "not a rule");
     bad_value("firewall", "allow = tcp/", "not a port");
