@@ -32,23 +32,29 @@ static void route_view(const struct babel *b, const struct dest *d, const struct
     if (out->selected) out->metric = d->metric;
 }
 
-static void each(const struct babel *b, bool all, void (*fn)(void *ctx, const struct babel_route *r), void *ctx)
+// The routes of one destination: all that neighbours told, or the selected one alone.
+static void each_of(const struct babel *b, uint32_t dest, bool all, void (*fn)(void *ctx, const struct babel_route *r), void *ctx)
 {
     struct babel_route v;
-    for (uint32_t i = 0; i < b->dest_top; i++) {
-        const struct dest *d = &b->dests[i];
-        if (!(d->flags & DEST_USED)) continue;
-        if (d->selected == SEL_OWN) {
-            own_view(b, d, &v);
-            fn(ctx, &v);
-        }
-        for (uint32_t k = 0; k < b->neigh_top; k++) {
-            const struct route *r = b->neigh[k] ? route_get(b->neigh[k], i) : NULL;
-            if (!r || (!all && d->selected != k)) continue;
-            route_view(b, d, b->neigh[k], r, &v);
-            fn(ctx, &v);
-        }
+    const struct dest *d = &b->dests[dest];
+    if (d->selected == SEL_OWN) {
+        own_view(b, d, &v);
+        fn(ctx, &v);
     }
+    if (!all && d->selected >= SEL_OWN) return;
+    uint32_t from = all ? 0 : d->selected, upto = all ? b->neigh_top : d->selected + 1u;
+    for (uint32_t k = from; k < upto; k++) {
+        const struct route *r = b->neigh[k] ? route_get(b->neigh[k], dest) : NULL;
+        if (!r) continue;
+        route_view(b, d, b->neigh[k], r, &v);
+        fn(ctx, &v);
+    }
+}
+
+static void each(const struct babel *b, bool all, void (*fn)(void *ctx, const struct babel_route *r), void *ctx)
+{
+    for (uint32_t i = 0; i < b->dest_top; i++)
+        if (b->dests[i].flags & DEST_USED) each_of(b, i, all, fn, ctx);
 }
 
 void babel_each_route(const struct babel *b, void (*fn)(void *ctx, const struct babel_route *r), void *ctx)
@@ -59,6 +65,17 @@ void babel_each_route(const struct babel *b, void (*fn)(void *ctx, const struct 
 void babel_each_selected(const struct babel *b, void (*fn)(void *ctx, const struct babel_route *r), void *ctx)
 {
     each(b, false, fn, ctx);
+}
+
+void babel_each_route_to(const struct babel *b, const struct bw_prefix *p, void (*fn)(void *ctx, const struct babel_route *r), void *ctx)
+{
+    const struct dest *d = dest_find(b, p);
+    if (d) each_of(b, dest_index(b, d), true, fn, ctx);
+}
+
+uint32_t babel_count(const struct babel *b)
+{
+    return b->dest_count;
 }
 
 void babel_each_source(const struct babel *b, void (*fn)(void *ctx, const struct babel_source *s), void *ctx)

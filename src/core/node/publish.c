@@ -121,6 +121,9 @@ void node_publish(struct node *n)
     if (gather_links(n, &l) && (tunnels || !tunnel_count) && (tun || !tun_count)) {
         internet_tunnels(n->internet, tunnels, tunnel_count);
         internet_tun_routes(n->internet, tun, tun_count);
+        mesh.room = babel_count(n->babel) + n->exports.count;
+        if (mesh.room) mesh.v = bw_alloc(n->mem, mesh.room * sizeof *mesh.v);
+        if (!mesh.v) mesh.room = 0; // it grows as it is filled, if there is any memory at all
         babel_each_selected(n->babel, add_selected, &mesh);
         add_exports(n, &mesh);
         if (!mesh.full) s = build(n, &l, &mesh, tunnels, tunnel_count, tun, tun_count);

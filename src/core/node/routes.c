@@ -150,8 +150,7 @@ struct exit_scan {
 static void scan_any(void *ctx, const struct babel_route *r)
 {
     struct exit_scan *s = ctx;
-    if (r->own || r->prefix.len != 128 || r->metric == BABEL_INFINITY) return;
-    if (!bw_addr_eq(&r->prefix.addr, &bw_addr_any_exit)) return;
+    if (r->own || r->metric == BABEL_INFINITY) return;
     if (r->selected) {
         s->any = true;
         memcpy(s->nearest, r->router_id, 8);
@@ -183,7 +182,8 @@ void node_tell_routes(struct node *n)
 {
     n->exits_stale = false;
     struct exit_scan s = {.n = n};
-    babel_each_route(n->babel, scan_any, &s);
+    struct bw_prefix any = bw_prefix_host(&bw_addr_any_exit);
+    babel_each_route_to(n->babel, &any, scan_any, &s);
     if (s.count) babel_each_selected(n->babel, scan_exit_nodes, &s);
     internet_any(n->internet, s.any ? s.nearest : NULL, n->now);
     internet_routes_changed(n->internet, n->now);
