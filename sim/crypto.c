@@ -14,7 +14,7 @@ int sim_use_crypto(const struct sim_options *o, int argc, char **argv, const cha
 {
     bool large = o->nodes >= STANDIN_FROM && (!strcmp(word, "scale") || !strcmp(word, "random"));
     bool want = o->crypto ? !strcmp(o->crypto, "standin") : large;
-    if (want == sim_crypto_is_standin) return 0;
+    if (want == sim_crypto_is_standin || (sim_crypto_is_standin && !o->crypto)) return 0;
     if (!want) return sim_say(EXIT_FAILURE, "this program has no real cryptography (use: byway sim)");
     char path[4096];
     ssize_t n = readlink("/proc/self/exe", path, sizeof path - 32);
