@@ -120,6 +120,18 @@ static int add_local(void *ctx, const struct bw_prefix *p, uint32_t index)
     return 0;
 }
 
+struct onlink {
+    struct node_onlink v[NODE_ONLINK_MAX];
+    unsigned count;
+};
+
+static int add_onlink(void *ctx, const struct bw_prefix *p, uint32_t index)
+{
+    struct onlink *o = ctx;
+    if (o->count < NODE_ONLINK_MAX) o->v[o->count++] = (struct node_onlink){*p, index};
+    return 0;
+}
+
 static int match_index(void *ctx, const struct os_link *l)
 {
     struct os_link *want = ctx;
@@ -151,6 +163,8 @@ void net_refresh(struct daemon *d)
         memcpy(d->local, before, sizeof before);
         d->local_count = before_count;
     }
+    struct onlink onlink = {.count = 0};
+    if (!os_local_onlink(d->nl, d->tun.ifindex, add_onlink, &onlink)) node_onlink(d->node, onlink.v, onlink.count);
     bool v4 = uplink_name(d, true, up4), v6 = uplink_name(d, false, up6);
     if (memcmp(up4, d->uplink4, 16) || memcmp(up6, d->uplink6, 16)) d->setup_dirty = true;
     memcpy(d->uplink4, up4, 16);

@@ -68,6 +68,13 @@ int os_local_prefixes(struct os_nl *nl, uint32_t skip_if, os_local_fn *fn, void 
     return r == BW_ERR_AGAIN ? 0 : r;
 }
 
+int os_local_onlink(struct os_nl *nl, uint32_t skip_if, os_local_fn *fn, void *ctx)
+{
+    struct prefixes q = {skip_if, fn, ctx};
+    int r = os_nl_addrs(nl, addr_network, &q);
+    return r == BW_ERR_AGAIN ? 0 : r;
+}
+
 struct having {
     const struct bw_addr *addr;
     bool *has;

@@ -14,6 +14,9 @@ int os_local_uplink(struct os_nl *nl, bool v4, uint32_t skip_if, struct os_route
 typedef int os_local_fn(void *ctx, const struct bw_prefix *p, uint32_t index);
 int os_local_prefixes(struct os_nl *nl, uint32_t skip_if, os_local_fn *fn, void *ctx) BW_NODISCARD;
 
+// The networks of our own addresses alone, in the same way: what is on the wires that we are on.
+int os_local_onlink(struct os_nl *nl, uint32_t skip_if, os_local_fn *fn, void *ctx) BW_NODISCARD;
+
 // Is one of our own addresses a (skip_if's included)?
 int os_local_has_addr(struct os_nl *nl, const struct bw_addr *a, bool *has) BW_NODISCARD;
 

@@ -80,4 +80,25 @@ def from_elsewhere_only_to_the_public():
         want(lab.peers("n2")[0]["source"] == "incoming", "its source")
 
 
+@labkit.test
+def a_route_to_elsewhere_does_not_make_it_near():
+    with Lab(text="node 1 internet\nnode 2 internet\nnode 1 set discover.interfaces=none\n") as lab:
+        # n1's address is in no network of n2's, but n2 has a route there that is not its default route.
+        lab.stop("n2")
+        for c in ("ip addr del 203.0.113.102/24 dev internet", "ip addr add 203.0.113.102/32 dev internet", "ip route add 203.0.113.1 dev internet",
+                  "ip route add 203.0.113.0/24 via 203.0.113.1 src 203.0.113.102"):
+            lab.run("n2", *c.split())
+        lab.start("n2")
+        lab.byway("n1", "peer", "add", lab.status("n2")["key"], "--endpoint", "203.0.113.102:4870")
+
+        def refused():
+            text = lab.run("n2", "curl", "-s", "http://127.0.0.1:4871/metrics").stdout
+            return 'byway_handshakes_dropped_total{reason="policy"} 0' not in text and not up(lab, "n1")
+
+        wait_until(refused, 15, "the refusal")
+        want(not up(lab, "n2"), "n1 was taken for a neighbour on the wire")
+        lab.byway("n2", "peer", "add", lab.status("n1")["key"])
+        wait_until(lambda: up(lab, "n1") and up(lab, "n2"), 20, "listed it comes in")
+
+
 labkit.main()

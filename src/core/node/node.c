@@ -223,11 +223,17 @@ void node_uplink(struct node *n, bool v4, bool v6, bw_time now)
     internet_uplink(n->internet, v4, v6, now);
 }
 
-static bool local_sender(const struct node *n, const struct bw_endpoint *from)
+void node_onlink(struct node *n, const struct node_onlink *v, unsigned count)
+{
+    n->onlink_count = count < NODE_ONLINK_MAX ? count : NODE_ONLINK_MAX;
+    if (n->onlink_count) memcpy(n->onlink, v, n->onlink_count * sizeof *v);
+}
+
+static bool local_sender(const struct node *n, const struct bw_endpoint *from, uint32_t ifindex)
 {
     if (bw_addr_is_linklocal(&from->addr)) return true;
-    for (unsigned i = 0; i < n->local.count; i++)
-        if (bw_prefix_has(&n->local.v[i], &from->addr)) return true;
+    for (unsigned i = 0; i < n->onlink_count; i++)
+        if (n->onlink[i].ifindex == ifindex && bw_prefix_has(&n->onlink[i].prefix, &from->addr)) return true;
     return false;
 }
 
@@ -240,7 +246,7 @@ void node_punt(struct node *n, const struct fwd_punt *p, bw_time now, uint64_t u
         if (beacon_is(p->data, p->len)) {
             discover_rx(n->discover, p->ifindex, &p->remote, p->data, p->len, now);
         } else {
-            bool on_link = discover_iface_has(n->discover, p->ifindex) && local_sender(n, &p->remote);
+            bool on_link = discover_iface_has(n->discover, p->ifindex) && local_sender(n, &p->remote, p->ifindex);
             linkset_rx(n->links, p->ifindex, &p->remote, on_link, p->data, p->len, now, unix_ns);
         }
         break;

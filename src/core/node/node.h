@@ -83,6 +83,13 @@ void node_iface_add(struct node *n, uint32_t ifindex, const char *name, bw_time 
 void node_iface_remove(struct node *n, uint32_t ifindex, bw_time now);
 // The machine's own prefixes, outside the TUN (connected and static routes); whether it has default routes outside the TUN.
 void node_local(struct node *n, const struct bw_prefix *p, unsigned count, bw_time now);
+// The networks of the machine's own addresses: who sends from there, by that interface, is a neighbour on the wire.
+struct node_onlink {
+    struct bw_prefix prefix;
+    uint32_t ifindex;
+};
+#define NODE_ONLINK_MAX 64
+void node_onlink(struct node *n, const struct node_onlink *v, unsigned count); // what is more than NODE_ONLINK_MAX is left out
 void node_uplink(struct node *n, bool default4, bool default6, bw_time now);
 void node_punt(struct node *n, const struct fwd_punt *p, bw_time now, uint64_t unix_ns); // every kind
 void node_probe_done(struct node *n, unsigned family, uint32_t serial, bool ok, uint32_t rtt_us, bw_time now);

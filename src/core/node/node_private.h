@@ -43,6 +43,8 @@ struct node {
         char name[16];
     } ifaces[64]; // discovery interfaces
     unsigned iface_count;
+    struct node_onlink onlink[NODE_ONLINK_MAX];
+    unsigned onlink_count;
     struct prefix_list exports, imports, denied, local, blocked /* local and exports */, believed;
     bool announced_exit;            // Babel originates fc00::e
     bool uplink4, uplink6;          // default routes outside the TUN
