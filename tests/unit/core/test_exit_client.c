@@ -18,6 +18,11 @@
 
 static struct identity ids[NODES + 1];
 
+static struct bw_addr proof_target(void)
+{
+    return bw_addr_v4((const uint8_t[]){198, 51, 100, 80});
+}
+
 struct world;
 struct house {
     struct world *w;
@@ -26,6 +31,7 @@ struct house {
     struct bw_mem mem;
     struct bw_rng rng;
     bool alive, internet;        // internet: its uplink really works
+    bool liar;                   // its uplink works, but not for its clients
     bool announced;              // as far as the mesh knows
     uint32_t metric;             // between it and the client, as the client's Babel says
     struct exits_saved saved[8];
@@ -57,6 +63,8 @@ struct world {
     unsigned lose;               // per cent of tunnel packets
     struct bw_rng rng;
     unsigned http, probes;
+    unsigned asked_target;
+    bool target_dead;            // what clients ask for proof answers nobody
     unsigned evil;               // 1: answers of exits are altered, 2: offers come from a liar, 3: lease answers are replayed
     char *kept;
     size_t kept_n;
@@ -156,7 +164,11 @@ static void on_send(void *ctx, const struct bw_addr *peer, const uint8_t *packet
     struct fwd_tunnel t[16];
     unsigned count = internet_tunnels(h->i, t, 16);
     bool known = false;
-    for (unsigned k = 0; k < count; k++) known |= bw_addr_eq(&t[k].peer, peer);
+    for (unsigned k = 0; k < count; k++) {
+        if (!bw_addr_eq(&t[k].peer, peer)) continue;
+        known = true;
+        atomic_fetch_add(&t[k].shared->tx_packets, 1);
+    }
     if (!known || to == NOWHERE || metric_between(h->w, h->n, to) >= BOOK_UNREACHABLE) return;
     if (bw_rng_below(&h->w->rng, 100) < h->w->lose) return;
     push(h->w, (struct event){.kind = PACKET, .from = h->n, .to = to}, LATENCY, packet, n);
@@ -177,6 +189,8 @@ static void on_save(void *ctx, const struct exits_saved *l)
     if (h->saved_count < 8) h->saved[h->saved_count++] = *l;
 }
 
+static bool with_targets; // clients ask for proof that the Internet answers
+
 static void boot(struct world *w, unsigned n)
 {
     struct house *h = &w->house[n];
@@ -188,6 +202,7 @@ static void boot(struct world *w, unsigned n)
     struct internet_config c = {.id = &ids[n], .name = "house", .probe4 = true, .probe6 = both_families};
     struct internet_ops ops = {.ctx = h, .changed = on_changed, .probe = on_probe, .http = on_http, .send = on_send,
                                .tell = on_tell, .save_lease = on_save, .metric = metric};
+    if (with_targets && n == ME) c.targets[0] = proof_target();
     h->i = internet_new(&h->mem, &h->rng, &c, &ops, w->now);
     assert_non_null(h->i);
     h->alive = true;
@@ -247,6 +262,20 @@ static void request(struct world *w, struct event *e)
     push(w, (struct event){.kind = ANSWER, .from = e->to, .to = e->from, .serial = e->serial, .status = status}, LATENCY, out, n);
 }
 
+// A client's packet to the Internet: what is out there answers, if the exit lets it.
+static bool to_internet(struct world *w, struct event *e)
+{
+    uint8_t out[128];
+    struct echo echo;
+    struct bw_addr target = proof_target();
+    if (echo_parse((uint8_t *)e->data, e->n, &echo) || echo.kind != ECHO_REQUEST || !bw_addr_eq(&echo.dst, &target)) return false;
+    w->asked_target++;
+    if (!w->house[e->to].internet || w->house[e->to].liar || w->target_dead) return true;
+    size_t n = echo_reply((uint8_t *)e->data, e->n, 0, out, sizeof out);
+    push(w, (struct event){.kind = PACKET, .from = e->to, .to = e->from}, 4 * LATENCY, out, n);
+    return true;
+}
+
 // The packet path's part: who is no tunnel peer is dropped; what is for control is punted.
 static void packet(struct world *w, struct event *e)
 {
@@ -256,6 +285,8 @@ static void packet(struct world *w, struct event *e)
     unsigned count = internet_tunnels(h->i, t, 16);
     for (unsigned k = 0; k < count; k++) {
         if (node_of(&t[k].peer) != e->from) continue;
+        if (!t[k].is_exit && to_internet(w, e)) return;
+        if (t[k].is_exit) atomic_fetch_add(&t[k].shared->rx_packets, 1);
         struct fwd_punt p = {.kind = t[k].is_exit ? FWD_PUNT_TUNNEL_ECHO : FWD_PUNT_GATEWAY, .inner_src = t[k].peer,
                              .data = (uint8_t *)e->data, .len = (uint32_t)e->n};
         internet_punt(h->i, &p, w->now);
@@ -726,6 +757,127 @@ static int set_up(void **state)
     return 0;
 }
 
+// ---- which exit, and why not ----
+
+static void an_exit_lies(void **state)
+{
+    (void)state;
+    struct world w;
+    with_targets = true;
+    start(&w);
+    w.house[1].liar = true; // from the first day: the nearest, and its gateway answers
+    run(&w, 6 * BW_S);
+    assert_int_equal(used_exit(&w), 2);
+    run(&w, 600 * BW_S);
+    assert_int_equal(used_exit(&w), 2);
+    w.house[2].liar = true; // now the one in use as well, which somebody's packets find out soon
+    bw_time from = w.now;
+    struct fwd_tunnel t[4];
+    while (used_exit(&w) == 2 && w.now < from + 20 * BW_S) {
+        unsigned n = internet_tunnels(w.house[ME].i, t, 4);
+        for (unsigned k = 0; k < n; k++)
+            if (bw_addr_eq(&t[k].peer, &ids[2].addr)) atomic_fetch_add(&t[k].shared->tx_packets, 1);
+        step(&w, w.now + 50 * BW_MS);
+    }
+    assert_int_equal(used_exit(&w), 3);
+    assert_in_range(w.now - from, 1, 4 * BW_S);
+    stop(&w);
+    with_targets = false;
+}
+
+static void proof_is_asked_seldom_and_its_targets_may_die(void **state)
+{
+    (void)state;
+    struct world w;
+    with_targets = true;
+    start(&w);
+    run(&w, 10 * BW_S);
+    assert_int_equal(used_exit(&w), 1);
+    unsigned before = w.asked_target;
+    run(&w, 600 * BW_S);
+    assert_in_range(w.asked_target - before, 30, 70); // every 15 s, and every 30 s through the one that stands by
+    w.target_dead = true; // it answers nobody: that says nothing about an exit
+    run(&w, 300 * BW_S);
+    assert_int_equal(used_exit(&w), 1);
+    kill_node(&w, 1); // and a new one is found all the same
+    assert_in_range(until_online(&w, true, 20 * BW_S), 1, 3 * BW_S);
+    kill_node(&w, 2);
+    assert_in_range(until_online(&w, true, 20 * BW_S), 1, 8 * BW_S);
+    assert_int_equal(used_exit(&w), 3);
+    stop(&w);
+    with_targets = false;
+}
+
+static void preferred_and_refused(void **state)
+{
+    (void)state;
+    struct world w;
+    start(&w);
+    run(&w, 10 * BW_S);
+    assert_int_equal(used_exit(&w), 1);
+    struct exitc_rules r = {.prefer = {ids[3].addr}, .prefer_count = 1};
+    internet_rules(w.house[ME].i, &r, w.now);
+    run(&w, 100 * BW_S); // first as standby, then for good
+    assert_int_equal(used_exit(&w), 3);
+    kill_node(&w, 3);
+    assert_in_range(until_online(&w, true, 20 * BW_S), 1, 3 * BW_S); // preferred, not pinned
+    r = (struct exitc_rules){.never = {ids[1].addr, ids[3].addr}, .never_count = 2};
+    internet_rules(w.house[ME].i, &r, w.now);
+    run(&w, 5 * BW_S);
+    assert_int_equal(used_exit(&w), 2);
+    kill_node(&w, 2);
+    run(&w, 20 * BW_S);
+    assert_int_equal(used_exit(&w), NOWHERE); // rather none
+    stop(&w);
+}
+
+static bool says_slowed(struct world *w)
+{
+    struct view_status v = {0};
+    internet_view_status(w->house[ME].i, &v, w->now);
+    for (unsigned i = 0; i < v.problem_count; i++)
+        if (!strcmp(v.problems[i].code, "exit-slowed")) return true;
+    return false;
+}
+
+static void use_volume(struct world *w, unsigned exit, uint64_t bytes)
+{
+    struct fwd_tunnel t[16];
+    unsigned n = internet_tunnels(w->house[exit].i, t, 16);
+    for (unsigned k = 0; k < n; k++)
+        if (bw_addr_eq(&t[k].peer, &ids[ME].addr)) atomic_fetch_add(&t[k].shared->tx_bytes, bytes);
+}
+
+static void volume_is_used_up(void **state)
+{
+    (void)state;
+    struct world w;
+    struct limit_config limits = {.volume_client = 20000000};
+    start(&w);
+    internet_limits(w.house[1].i, 0, &limits, w.now);
+    run(&w, 20 * BW_S);
+    assert_int_equal(used_exit(&w), 1);
+    use_volume(&w, 1, 19000000);
+    run(&w, 5 * BW_S);
+    assert_false(says_slowed(&w));
+    use_volume(&w, 1, 2000000);
+    run(&w, 4 * BW_S);
+    assert_true(says_slowed(&w)); // told within seconds, not at the next renewal
+    run(&w, 60 * BW_S);
+    assert_int_equal(used_exit(&w), 2); // and off to one where there is something left
+    assert_false(says_slowed(&w));
+    kill_node(&w, 2);
+    kill_node(&w, 3);
+    run(&w, 20 * BW_S);
+    assert_int_equal(used_exit(&w), 1); // slow is better than nothing
+    assert_true(says_slowed(&w));
+    limits.volume_client = 0; // the owner thinks better of it
+    internet_limits(w.house[1].i, 0, &limits, w.now);
+    run(&w, 15 * BW_S);
+    assert_false(says_slowed(&w));
+    stop(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -744,6 +896,10 @@ int main(void)
         cmocka_unit_test(machine_sleeps),
         cmocka_unit_test(exits_learn_of_each_other),
         cmocka_unit_test(leaving_gives_back),
+        cmocka_unit_test(an_exit_lies),
+        cmocka_unit_test(proof_is_asked_seldom_and_its_targets_may_die),
+        cmocka_unit_test(preferred_and_refused),
+        cmocka_unit_test(volume_is_used_up),
     };
     return cmocka_run_group_tests(tests, set_up, NULL);
 }
