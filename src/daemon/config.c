@@ -96,6 +96,15 @@ static bool internet_equal(const struct config_internet *a, const struct config_
     return true;
 }
 
+static bool lan_equal(const struct config_lan *a, const struct config_lan *b)
+{
+    if (a->count != b->count) return false;
+    for (uint32_t i = 0; i < a->count; i++) {
+        if (strcmp(a->interfaces[i], b->interfaces[i])) return false;
+    }
+    return true;
+}
+
 static bool firewall_equal(const struct config_firewall *a, const struct config_firewall *b)
 {
     if (a->count != b->count) return false;
@@ -155,6 +164,7 @@ unsigned config_diff(const struct config *a, const struct config *b)
     if (!discover_equal(&a->discover, &b->discover)) d |= CONFIG_DISCOVER;
     if (strcmp(a->tun.interface, b->tun.interface) || a->tun.mtu != b->tun.mtu) d |= CONFIG_TUN;
     if (!internet_equal(&a->internet, &b->internet)) d |= CONFIG_INTERNET;
+    if (!lan_equal(&a->lan, &b->lan)) d |= CONFIG_LAN;
     if (!firewall_equal(&a->firewall, &b->firewall)) d |= CONFIG_FIREWALL;
     if (!routing_equal(&a->routing, &b->routing)) d |= CONFIG_ROUTING;
     if (a->api.none != b->api.none || !bw_endpoint_eq(&a->api.listen, &b->api.listen)) d |= CONFIG_API;

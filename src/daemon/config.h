@@ -94,6 +94,10 @@ struct config_internet {
     uint32_t block_count;
     uint32_t log_leases_days;              // 0: none
 };
+struct config_lan { // router mode
+    char interfaces[CONFIG_INTERFACES][CONFIG_IFNAME];
+    uint32_t count; // 0: none
+};
 struct config_firewall {
     struct config_rule rules[CONFIG_RULES];
     uint32_t count;
@@ -132,6 +136,7 @@ struct config {
     struct config_discover discover;
     struct config_tun tun;
     struct config_internet internet;
+    struct config_lan lan;
     struct config_firewall firewall;
     struct config_routing routing;
     struct config_api api;
@@ -179,7 +184,7 @@ int config_psk_read(const char *path, uint8_t psk[32], char *why,
 // ---- comparing, for reload ----
 enum config_section {
     CONFIG_NODE = 1, CONFIG_LISTEN = 2, CONFIG_DISCOVER = 4, CONFIG_TUN = 8, CONFIG_INTERNET = 16, CONFIG_FIREWALL = 32,
-    CONFIG_ROUTING = 64, CONFIG_API = 128, CONFIG_LOG = 256, CONFIG_PEER = 512
+    CONFIG_ROUTING = 64, CONFIG_API = 128, CONFIG_LOG = 256, CONFIG_PEER = 512, CONFIG_LAN = 1024
 };
 unsigned config_diff(const struct config *a,
                      const struct config *b); // sections that differ in meaning, or'ed; 0: equal

@@ -205,6 +205,12 @@ KEY(internet_log_leases)
     return value_days(s, &c->internet.log_leases_days, why);
 }
 
+KEY(lan_interfaces)
+{
+    (void)peer;
+    return value_lan(s, &c->lan, why);
+}
+
 KEY(firewall_allow)
 {
     (void)peer;
@@ -303,6 +309,7 @@ const struct config_key config_keys[] = {
     {"internet", "log-leases", CONFIG_INTERNET, false, internet_log_leases},
     {"internet", "prefer", CONFIG_INTERNET, true, internet_prefer},
     {"internet", "never", CONFIG_INTERNET, true, internet_never},
+    {"lan", "interfaces", CONFIG_LAN, false, lan_interfaces},
     {"firewall", "allow", CONFIG_FIREWALL, true, firewall_allow},
     {"routing", "export", CONFIG_ROUTING, true, routing_export},
     {"routing", "import", CONFIG_ROUTING, true, routing_import},

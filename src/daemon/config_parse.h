@@ -30,6 +30,7 @@ int value_number(const char *s, unsigned long min, unsigned long max, unsigned l
 int value_name(const char *s, char out[CONFIG_NAME], const char *extra, char *why); // letters, digits and extra
 int value_interface(const char *s, char out[CONFIG_IFNAME], char *why);
 int value_interfaces(const char *s, struct config_discover *d, char *why);
+int value_lan(const char *s, struct config_lan *l, char *why); // none or a list
 int value_rate(const char *s, uint64_t *bps, char *why);
 int value_volume(const char *s, uint64_t *bytes, char *why);
 int value_exits(const char *s, struct bw_addr *out, uint32_t *count, char *why);

@@ -111,6 +111,17 @@ int value_interfaces(const char *s, struct config_discover *d, char *why)
     return got;
 }
 
+int value_lan(const char *s, struct config_lan *l, char *why)
+{
+    struct config_discover list = {0};
+    l->count = 0;
+    if (!strcmp(s, "auto")) return SAY("neither none nor a list of interfaces");
+    if (value_interfaces(s, &list, why)) return -1;
+    memcpy(l->interfaces, list.interfaces, sizeof l->interfaces);
+    l->count = list.count;
+    return 0;
+}
+
 int value_rate(const char *s, uint64_t *bps, char *why)
 {
     static const struct {

@@ -17,6 +17,7 @@
 #include "daemon/config.h"
 #include "daemon/daemon.h"
 #include "daemon/guard.h"
+#include "daemon/lan.h"
 #include "daemon/netconf.h"
 #include "daemon/share.h"
 #include "daemon/worker.h"
@@ -47,7 +48,7 @@ struct problem { // something wrong that the daemon itself knows, for status
     bool on;
     struct view_problem view;
 };
-enum { PROBLEM_SETUP, PROBLEM_FIREWALL, PROBLEM_FOREIGN, PROBLEM_DNS, PROBLEM_STORE, PROBLEM_GUARD, PROBLEM_NAME, PROBLEMS };
+enum { PROBLEM_SETUP, PROBLEM_FIREWALL, PROBLEM_FOREIGN, PROBLEM_DNS, PROBLEM_STORE, PROBLEM_GUARD, PROBLEM_NAME, PROBLEM_LAN, PROBLEMS };
 
 struct chosen { // `byway exit use` holds until the file says something else than it did then
     bool on;
@@ -94,6 +95,7 @@ struct daemon {
     bool share_ready;
     struct guard guard;
     bool guard_ready;
+    struct lan *lan;
     bool dns_in_use; // names are asked of the exit
     struct os_sysctl *sysctl;
     struct netconf *netconf;

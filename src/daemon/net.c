@@ -6,9 +6,17 @@
 
 #define REFRESH_DELAY (30 * BW_MS) // changes come in swarms
 
+static bool is_lan(const struct daemon *d, const char *name)
+{
+    for (uint32_t i = 0; i < d->config.lan.count; i++)
+        if (!strcmp(d->config.lan.interfaces[i], name)) return true;
+    return false;
+}
+
 static void on_iface(void *ctx, const struct os_iface *i, bool present)
 {
     struct daemon *d = ctx;
+    if (is_lan(d, i->name)) return; // a house's machines are clients, not neighbours
     if (present) {
         if (os_udp_join(d->beacons_open ? &d->beacons : &d->udp[0], &discover_group, i->index))
             bw_log(&d->log, BW_WARN, "%s: cannot listen for beacons there", i->name);
@@ -41,6 +49,7 @@ static void on_renet(void *ctx)
     struct daemon *d = ctx;
     net_refresh(d);
     setup_upstreams(d);
+    if (d->config.lan.count) d->setup_dirty = true; // perhaps one of its interfaces, or another resolver
     if (d->routes_lost) {
         netconf_again(d->netconf);
         d->setup_dirty = true;

@@ -31,6 +31,7 @@ static void reload_routing(struct daemon *d)
 
 static void warn_fixed(struct daemon *d, unsigned diff, const struct config *old, const struct config *c)
 {
+    if (diff & CONFIG_LAN) bw_log(&d->log, BW_WARN, "[lan] has changed: neighbours are looked for accordingly at the next start of the node");
     if (diff & CONFIG_TUN) bw_log(&d->log, BW_WARN, "[tun] has changed: restart the node for that to take effect");
     if (old->listen.port != c->listen.port) bw_log(&d->log, BW_WARN, "listen.port has changed: restart the node for that to take effect");
     if (diff & CONFIG_INTERNET && (old->internet.probe != c->internet.probe || old->internet.dns != c->internet.dns))

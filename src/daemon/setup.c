@@ -62,6 +62,9 @@ int setup_open(struct daemon *d, char *why, size_t n)
     d->netconf = netconf_new(d->nl, d->sysctl);
     if (!d->netconf) return os_why(BW_ERR_NOMEM, why, n, "no memory");
     if ((err = netconf_clean(d->netconf, why, n))) return err;
+    d->lan = lan_new(&d->loop, d->nl, d->store, &d->log, d->state.dir, &d->id.addr);
+    if (!d->lan) return os_why(BW_ERR_NOMEM, why, n, "no memory");
+    if ((err = lan_clean(d->lan, why, n))) return err;
     char dns_why[OS_WHY];
     if (d->config.internet.dns && os_resolv_open(d->state.dir, NULL, &d->resolv, dns_why, sizeof dns_why))
         bw_log(&d->log, BW_WARN, "DNS stays as it is: %s", dns_why);
@@ -87,6 +90,7 @@ static int apply_share(struct daemon *d, const struct exits_plan *share, const s
     for (uint32_t i = 0; i < c->routing.import_count; i++)
         if (!c->routing.imports[i].deny) imports[count++] = c->routing.imports[i].prefix;
     const char *forced = c->internet.share == CONFIG_SHARE_INTERFACE ? c->internet.share_interface : NULL;
+    unsigned lan_count;
     struct share_rules r = {
         .tun = d->tun.name,
         .mesh = d->id.addr,
@@ -102,6 +106,7 @@ static int apply_share(struct daemon *d, const struct exits_plan *share, const s
         .exit = *exit,
         .uplink4 = forced ? forced : *d->uplink4 ? d->uplink4 : NULL,
         .uplink6 = forced ? forced : *d->uplink6 ? d->uplink6 : NULL,
+        .lan = lan_nets(d->lan, &lan_count),
         .stock = node_has_stock_internet(d->node),
         .connections = c->internet.connections,
         .connections_client = c->internet.connections_client,
@@ -109,6 +114,7 @@ static int apply_share(struct daemon *d, const struct exits_plan *share, const s
         .block_count = c->internet.block_count,
         .mtu = c->tun.mtu ? c->tun.mtu : FWD_TUN_MTU,
     };
+    r.lan_count = lan_count;
     return share_apply(&d->share, &r, why, n);
 }
 
@@ -172,6 +178,26 @@ static void apply_dns_use(struct daemon *d, const struct exitc_plan *exit)
     daemon_problem(d, PROBLEM_DNS, bad, "dns-not-set", why, "names may not resolve while the exit is in use; or set internet.dns = none");
 }
 
+// Whom the house's machines ask: the exit, or whom this machine asks.
+static size_t lan_servers(struct daemon *d, const struct exitc_plan *exit, struct bw_endpoint out[LAN_SERVERS])
+{
+    size_t n = 0;
+    for (; exit->active && n < exit->dns_count && n < LAN_SERVERS; n++) out[n] = (struct bw_endpoint){.addr = exit->dns[n], .port = 53};
+    return n ? n : upstreams(d, out);
+}
+
+static void apply_lan(struct daemon *d, const struct exitc_plan *exit)
+{
+    char why[OS_WHY] = "";
+    struct bw_endpoint servers[LAN_SERVERS];
+    struct lan_want w = {.config = &d->config.lan, .tun = d->tun.ifindex, .uplink4 = d->uplink4, .uplink6 = d->uplink6, .servers = servers};
+    w.server_count = lan_servers(d, exit, servers);
+    w.believed = node_believed(d->node, &w.believed_count);
+    int err = lan_apply(d->lan, &w, why, sizeof why);
+    const char *trouble = lan_trouble(d->lan);
+    daemon_problem(d, PROBLEM_LAN, err || trouble, "lan", err ? why : trouble ? trouble : "", "the house behind this node may be without addresses or names");
+}
+
 static void apply_any_exit(struct daemon *d)
 {
     bool wanted = internet_shares(node_internet(d->node));
@@ -206,11 +232,12 @@ void setup_apply(struct daemon *d)
     bad = apply_netconf(d, share, &exit, why, sizeof why);
     if (bad) bw_log(&d->log, BW_ERROR, "addresses or routes could not be set: %s", why);
     daemon_problem(d, PROBLEM_SETUP, bad, "network-setup", why, "see the log; `byway reload` tries again");
+    apply_dns_use(d, &exit);
+    apply_lan(d, &exit);
     bad = apply_share(d, share, &exit, why, sizeof why);
     if (bad) bw_log(&d->log, BW_ERROR, "the firewall could not be set: %s", why);
     daemon_problem(d, PROBLEM_FIREWALL, bad, "firewall-setup", why, "see the log; `byway reload` tries again");
     apply_dns_service(d, share);
-    apply_dns_use(d, &exit);
     bad = apply_guard(d, why, sizeof why);
     if (bad) bw_log(&d->log, BW_ERROR, "the guard against leaks could not be set: %s", why);
     daemon_problem(d, PROBLEM_GUARD, bad, "guard-setup", why, "packets may leave beside the tunnel; see the log; `byway reload` tries again");
@@ -225,6 +252,8 @@ void setup_close(struct daemon *d)
     d->nftwatch = NULL;
     for (int i = 0; i < 2; i++) os_dnsfwd_close(d->dns[i]);
     d->dns[0] = d->dns[1] = NULL;
+    lan_close(d->lan);
+    d->lan = NULL;
     os_resolv_close(d->resolv);
     d->resolv = NULL;
     if (d->netconf) netconf_remove(d->netconf);

@@ -250,10 +250,25 @@ static void to_mesh(struct text *t, const struct share_rules *r)
     add(t, "    accept\n  }\n");
 }
 
+static void lan_names(struct text *t, const struct share_rules *r)
+{
+    add(t, "{ ");
+    for (unsigned i = 0; i < r->lan_count; i++) add(t, "%s\"%s\"", i ? ", " : "", r->lan[i].name);
+    add(t, " }");
+}
+
 static void forward(struct text *t, const struct share_rules *r)
 {
     add(t, "  chain forward {\n    type filter hook forward priority filter; policy accept\n");
-    add(t, "    iifname \"%s\" jump from_mesh\n    oifname \"%s\" jump to_mesh\n  }\n", r->tun, r->tun);
+    add(t, "    iifname \"%s\" jump from_mesh\n    oifname \"%s\" jump to_mesh\n", r->tun, r->tun);
+    if (r->lan_count) { // nobody comes in from beside the tunnel
+        add(t, "    iifname != ");
+        lan_names(t, r);
+        add(t, " oifname ");
+        lan_names(t, r);
+        add(t, " ct state != { established, related } counter drop\n");
+    }
+    add(t, "  }\n");
 }
 
 // ---- address translation ----
@@ -275,6 +290,21 @@ static void leave_through_exit(struct text *t, const struct share_rules *r, cons
     add(t, "    oifname \"%s\" %s saddr != %s %s daddr != @%s snat %s to %s\n", r->tun, ip, a, ip, direct, ip, a);
 }
 
+// The house's machines go out as this one: to the mesh with its mesh address, to the Internet through the exit (above) or,
+// while this machine uses its own connection, with the uplink's.
+static void leave_the_house(struct text *t, const struct share_rules *r)
+{
+    char mesh[BW_ADDR_TEXT];
+    if (!r->lan_count) return;
+    add(t, "    iifname ");
+    lan_names(t, r);
+    add(t, " oifname \"%s\" ip6 daddr @direct6 snat ip6 to %s\n    iifname ", r->tun, bw_addr_text(&r->mesh, mesh));
+    lan_names(t, r);
+    add(t, " oifname != \"%s\" oifname != ", r->tun);
+    lan_names(t, r);
+    add(t, " masquerade\n");
+}
+
 static void postrouting(struct text *t, const struct share_rules *r)
 {
     add(t, "  chain postrouting {\n    type nat hook postrouting priority srcnat; policy accept\n");
@@ -286,6 +316,7 @@ static void postrouting(struct text *t, const struct share_rules *r)
     if (r->stock && r->uplink6) add(t, "    meta nfproto ipv6 iifname \"%s\" oifname \"%s\" masquerade\n", r->tun, r->uplink6);
     leave_through_exit(t, r, &r->exit.inner4, "direct4");
     leave_through_exit(t, r, &r->exit.inner6, "direct6");
+    leave_the_house(t, r);
     add(t, "  }\n");
 }
 
@@ -336,7 +367,7 @@ static int set_forwarding(struct share *s, const struct share_rules *r, char *wh
 {
     const char *uplink6 = r->uplink6 ? r->uplink6 : "";
     if (!s->sysctl) return 0;
-    if (!r->share.wanted && !r->export_count && !r->stock) {
+    if (!r->share.wanted && !r->export_count && !r->stock && !r->lan_count) {
         stop_forwarding(s);
         return 0;
     }

@@ -16,6 +16,7 @@
 #include "core/exit/client.h"
 #include "core/exit/server.h"
 #include "daemon/config.h"
+#include "daemon/lan.h"
 #include "os/nft.h"
 #include "os/sysctl.h"
 
@@ -36,6 +37,8 @@ struct share_rules { // what the table follows from; pointers must live during s
     struct exits_plan share;             // from internet_share_plan()
     struct exitc_plan exit;              // from internet_client_plan()
     const char *uplink4, *uplink6;       // interfaces towards the Internet; NULL: none
+    const struct lan_net *lan;           // the house behind this node
+    unsigned lan_count;
     bool stock;                          // some peer has `internet = yes`
     uint32_t connections, connections_client; // that clients may have at a time, all together and each; 0: any number
     const struct config_rule *block;     // ports that clients may not reach
