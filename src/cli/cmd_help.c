@@ -78,11 +78,20 @@ const struct command cmd_lab = {
 extern const struct command cmd_sim;
 const struct command cmd_sim = {
     .name = "sim",
-    .words = "SCENARIO|random",
+    .words = "SCENARIO...|random|scale",
     .max = WORDS_MAX,
     .summary = "the simulator: many nodes in one process, the same for the same seed",
-    .text = "Runs the node's own code in a simulated world. `byway sim --help` lists the options.",
-    .examples = "byway sim random --seed 7 --nodes 100 --for 5m",
+    .text = "Runs the node's own code, many times in one process, in virtual time. A run is a pure function of program, scenario "
+            "and seed; equal runs print equal traces. After every event it is checked that no packet can go round, that no "
+            "route is unfeasible, that nothing leads through the dead, and that state, traffic and memory stay within bounds. "
+            "`byway sim --help` lists the options; the guide (docs/guide/simulator.md) explains them.\n\n"
+            "SCENARIO: a file that describes a mesh, what happens to it and what is expected (docs/spec/scenario.md).\n\n"
+            "random [--seed N] [--nodes N] [--for T]: a mesh, faults and traffic drawn from the seed; a failure is made small "
+            "and written to a file.\n\n"
+            "scale [--nodes N,N...] [--graph KIND|all] [--csv FILE] [--svg FILE]: how plain Babel grows.\n\n"
+            "With --json nothing is printed that depends on the clock on the wall.",
+    .examples = "byway sim sim/scenarios/ring-heals.sim\nbyway sim random --seed 7 --nodes 100 --for 5m\n"
+                "byway sim scale --nodes 200,1000 --graph all --svg growth.svg",
     .raw = sim_main,
 };
 #endif
