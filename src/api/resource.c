@@ -69,7 +69,8 @@ static enum MHD_Result get_invite(struct request *q)
     if (!e) return MHD_NO;
     int status = q->api->o.actions.invite(q->api->o.actions.ctx, &i, text, sizeof text, e);
     enum MHD_Result r = status ? answer_error(q, status, e->text, e->hint)
-                               : answer_json(q, MHD_HTTP_OK, json_pack("{s:s}", "text", text));
+                               : answer_json(q, MHD_HTTP_OK, *e->hint ? json_pack("{s:s, s:s}", "text", text, "hint", e->hint)
+                                                                      : json_pack("{s:s}", "text", text));
     free(e);
     return r;
 }

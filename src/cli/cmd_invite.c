@@ -59,6 +59,7 @@ static int invite(const struct typed *t)
     const char *text = text_of(j, "text");
     puts(text);
     if (!given(t, "--no-qr") && (given(t, "--qr") || isatty(1))) print_qr(text);
+    if (*text_of(j, "hint")) fprintf(stderr, "%s\n", text_of(j, "hint"));
     json_decref(j);
     return EXIT_DONE;
 }

@@ -74,8 +74,8 @@ static void tell_problem(struct daemon *d)
     const struct named *bad = d->named;
     while (bad && !bad->failures) bad = bad->next;
     if (bad) snprintf(text, sizeof text, "the address of the peer at %s is not to be found", bad->host);
-    daemon_problem(d, PROBLEM_NAME, bad, "name-not-found", text, "is the name right, and does this machine get answers to DNS? it is "
-                                                                 "tried again every minute");
+    daemon_problem(d, PROBLEM_NAME, bad, "name-not-found", text,
+                   "is the name right, and does this machine get answers to DNS? it is tried again every minute");
 }
 
 static void arm(struct daemon *d)

@@ -134,13 +134,35 @@ static bool worth_telling(const struct bw_addr *a)
     return a->b[0] != 0xfc && a->b[0] != 0xfd && (a->b[15] != 1 || a->b[0]); // not the mesh's own, not ::1
 }
 
-static void own_endpoints(struct daemon *d, struct invite *i)
+struct judged {
+    const char *name;
+    bool guests;
+};
+
+static int judge_link(void *ctx, const struct os_link *l)
+{
+    struct judged *j = ctx;
+    if (strcmp(l->name, j->name)) return 0;
+    j->guests = os_iface_judge(l, false) == OS_IFACE_GUESTS;
+    return 1;
+}
+
+// Containers' and virtual machines' networks: every machine has the same ones, and nobody else is there.
+static bool holds_guests(struct daemon *d, const char *name)
+{
+    struct judged j = {.name = name};
+    return os_nl_links(d->nl, judge_link, &j) == 1 && j.guests;
+}
+
+// The addresses of the interface towards the Internet (uplink), or those of all others.
+static void own_endpoints(struct daemon *d, struct invite *i, bool uplink)
 {
     struct ifaddrs *list = NULL;
     if (getifaddrs(&list)) return;
     for (struct ifaddrs *a = list; a && i->endpoint_count < INVITE_ENDPOINTS; a = a->ifa_next) {
         struct bw_addr addr;
-        if (!a->ifa_addr || !strcmp(a->ifa_name, d->tun.name)) continue;
+        bool up = !strcmp(a->ifa_name, d->uplink4) || !strcmp(a->ifa_name, d->uplink6);
+        if (!a->ifa_addr || !strcmp(a->ifa_name, d->tun.name) || up != uplink || holds_guests(d, a->ifa_name)) continue;
         if (a->ifa_addr->sa_family == AF_INET) addr = bw_addr_v4((uint8_t *)&((struct sockaddr_in *)a->ifa_addr)->sin_addr);
         else if (a->ifa_addr->sa_family == AF_INET6) memcpy(addr.b, &((struct sockaddr_in6 *)a->ifa_addr)->sin6_addr, 16);
         else continue;
@@ -169,7 +191,8 @@ static int on_invite(void *ctx, const struct api_invite *q, char *out, size_t si
         i.endpoints[0].port = at.port;
         i.endpoint_count = 1;
     } else {
-        own_endpoints(d, &i);
+        own_endpoints(d, &i, true);
+        own_endpoints(d, &i, false);
     }
     if (q->secret) {
         if (!d->config.discover.has_secret) {
@@ -187,7 +210,38 @@ static int on_invite(void *ctx, const struct api_invite *q, char *out, size_t si
         return 500;
     }
     memcpy(out, text, strlen(text) + 1);
+    if (d->config.discover.policy == CONFIG_POLICY_CLOSED)
+        snprintf(e->hint, sizeof e->hint, "this node takes listed keys only: `byway peer add` the key of whoever joins");
+    else if (!d->config.listen.is_public)
+        snprintf(e->hint, sizeof e->hint, "who is not on the same cable or Wi-Fi gets in only if you `byway peer add` their "
+                                          "key here, or set listen.public = yes");
     return 0;
+}
+
+static bool is_private(const struct bw_addr *a)
+{
+    const uint8_t *v = a->b + 12;
+    if (!bw_addr_is_v4(a)) return (a->b[0] & 0xfe) == 0xfc;
+    return v[0] == 10 || (v[0] == 172 && (v[1] & 0xf0) == 16) || (v[0] == 192 && v[1] == 168);
+}
+
+// Which of the inviting node's addresses is worth trying: one on a network of our own, one of a family that our uplink
+// has, any.
+static int worth_of(struct daemon *d, const char *host)
+{
+    struct bw_addr a;
+    if (bw_addr_parse(host, &a)) return 2; // a name was given on purpose
+    for (unsigned i = 0; i < d->local_count; i++)
+        if (bw_prefix_has(&d->local[i], &a)) return 3;
+    return !is_private(&a) && *(bw_addr_is_v4(&a) ? d->uplink4 : d->uplink6) ? 1 : 0;
+}
+
+static const struct invite_endpoint *best_endpoint(struct daemon *d, const struct invite *i)
+{
+    const struct invite_endpoint *best = NULL;
+    for (unsigned k = 0; k < i->endpoint_count; k++)
+        if (!best || worth_of(d, i->endpoints[k].host) > worth_of(d, best->host)) best = &i->endpoints[k];
+    return best;
 }
 
 static int join_for_now(struct daemon *d, const struct config_peer *c, const struct invite *i, struct api_error *e)
@@ -211,16 +265,26 @@ static int on_join(void *ctx, const char *text, char *out, size_t size, struct a
         snprintf(e->hint, sizeof e->hint, "copy the whole line that `byway invite` printed, beginning with " INVITE_PREFIX);
         return 400;
     }
+    if (!memcmp(i.key, d->id.link_pk, sizeof i.key)) {
+        explicit_bzero(&i.secret, sizeof i.secret);
+        snprintf(e->text, sizeof e->text, "that is this node's own invitation");
+        snprintf(e->hint, sizeof e->hint, "paste it on the other machine");
+        return 400;
+    }
     struct config_peer c = {0};
-    char at[INVITE_HOST + 16] = "";
+    char at[INVITE_HOST + 16] = "", own[BW_KEY_TEXT];
     memcpy(c.key, i.key, sizeof c.key);
     snprintf(c.name, sizeof c.name, "%.63s", i.name);
-    if (i.endpoint_count) {
-        snprintf(at, sizeof at, strchr(i.endpoints[0].host, ':') ? "[%s]:%u" : "%s:%u", i.endpoints[0].host, i.endpoints[0].port);
+    const struct invite_endpoint *best = best_endpoint(d, &i);
+    if (best) {
+        snprintf(at, sizeof at, strchr(best->host, ':') ? "[%s]:%u" : "%s:%u", best->host, best->port);
         c.has_endpoint = !config_endpoint_parse(at, &c.endpoint);
     }
     // Joining is meant to last: into the file first, if there may be one, and from there into the node.
-    bool saved = !config_save_peer(d->config.path, *c.name ? c.name : NULL, c.key, *at ? at : NULL, NULL, false);
+    const char *path = d->config.path, *endpoint = *at ? at : NULL;
+    err = config_save_peer(path, *c.name ? c.name : NULL, c.key, endpoint, NULL, false);
+    if (err == BW_ERR_EXISTS) err = config_save_peer(path, NULL, c.key, endpoint, NULL, false); // a namesake
+    bool saved = !err;
     if (saved && i.has_secret) saved = !config_save_secret(d->config.path, i.secret);
     struct api_error ignored = {0};
     if (saved) saved = !reload_file(d, &ignored);
@@ -228,8 +292,11 @@ static int on_join(void *ctx, const char *text, char *out, size_t size, struct a
     explicit_bzero(&i.secret, sizeof i.secret);
     daemon_turn(d);
     if (status) return status;
-    size_t n = (size_t)snprintf(out, size, i.endpoint_count ? "Connecting to %s." : "%s is known now; it has named no address, so it must find us.",
-                                *i.name ? i.name : "the inviting node");
+    bw_base64_encode(d->id.link_pk, sizeof d->id.link_pk, own);
+    const char *words = best ? "Connecting to %s. If it does not let strangers in from afar, add this node there: "
+                               "byway peer add %s"
+                             : "%s is known now; it has named no address, so it must find us. This node's key: %s";
+    size_t n = (size_t)snprintf(out, size, words, *i.name ? i.name : "the inviting node", own);
     if (n < size && !saved) snprintf(out + n, size - n, " That holds until the node ends: %s cannot be written.", d->config.path);
     return 0;
 }

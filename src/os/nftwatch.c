@@ -27,7 +27,8 @@ struct os_nftwatch {
 
 static bool takes_away(const struct nlmsghdr *m)
 {
-    if (NFNL_SUBSYS_ID(m->nlmsg_type) != NFNL_SUBSYS_NFTABLES || m->nlmsg_len < NLMSG_HDRLEN + sizeof(struct nfgenmsg)) return false;
+    if (NFNL_SUBSYS_ID(m->nlmsg_type) != NFNL_SUBSYS_NFTABLES) return false;
+    if (m->nlmsg_len < NLMSG_HDRLEN + sizeof(struct nfgenmsg)) return false;
     switch (NFNL_MSG_TYPE(m->nlmsg_type)) {
     case NFT_MSG_DELTABLE:
     case NFT_MSG_DELCHAIN:

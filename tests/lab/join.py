@@ -25,6 +25,9 @@ def joined(sets, *options):
         if not sets:
             lab.byway("n1", "peer", "add", lab.status("n2")["key"])
         said = lab.byway("n2", "join", text).stdout
+        want(lab.status("n2")["key"] in said, "it names the key that the other side may have to add")
+        own = lab.byway("n1", "join", text, check=False)
+        want(own.returncode == 1 and "own invitation" in own.stderr, own.stderr)
         want("Connecting to n1" in said and "until the node ends" not in said, said)
         wait_until(lambda: lab.reaches("n2", lab.address("n1")), 20, "the link")
         lab.stop("n2")

@@ -227,8 +227,8 @@ static bool unproven(const struct link *l)
     return l->beacon_at && !l->last_handshake && !l->peer->listed;
 }
 
-// Beacons cost their sender nothing, but each new key costs us a link, and the kernel a place in its neighbour table for the
-// address that the beacon came from. Who has shaken hands is not affected.
+// Beacons cost their sender nothing, but each new key costs us a link, and the kernel a place in its neighbour table for
+// the address that the beacon came from. Who has shaken hands is not affected.
 static int make_room_for_found(struct linkset *ls, bw_time now)
 {
     struct link *oldest = NULL;
