@@ -8,7 +8,7 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import labkit
-from leak_kit import UPLINK, Listener, noise
+from leak_kit import UPLINK, Listener, leaks, noise
 from labkit import WEB4, WEB6, Lab, want, wait_until
 
 FAILOVERS = 100 if os.environ.get("BYWAY_SOAK") == "1" else 10
@@ -75,7 +75,13 @@ def a_killed_node_leaves_the_switch_on_and_a_stopped_one_does_not():
         want("byway" not in lab.run("n1", "nft", "list", "ruleset").stdout, "rules are left after an orderly stop")
         want("487" not in lab.run("n1", "ip", "rule").stdout, "policy rules are left after an orderly stop")
         want(lab.online("n1", WEB4 + "/") and lab.online("n1", WEB6 + "/"), "its own connection works again")
-        return f"{frames} frames on the uplink, all of them allowed"
+        ear = Listener(lab, "n1", "without")  # the same noise with nothing in its way: the judge does see it
+        racket = noise(lab, "n1")
+        wait_until(lambda: len(ear.so_far()) > 200, 10, "noise on the uplink")
+        racket.stop()
+        bad = leaks(ear.stop().file, ear.mac)
+        want(all(any(w in b for b in bad) for w in ("udp", "tcp", "198.51.100.80", "8.8.8.8", "2606:")), f"only {len(bad)} seen")
+        return f"{frames} frames on the uplink, all of them allowed; {len(bad)} leaks once it was stopped"
 
 
 @labkit.test
@@ -128,6 +134,20 @@ def routes_of_another_vpn_do_not_lead_around_the_tunnel_and_the_lan_stays_reacha
         want(lab.online("n1", WEB4 + "/"), "halves of a default route are not looked at: through the tunnel")
         racket.stop()
         ear.quiet("another VPN's routes")
+
+
+@labkit.test
+def a_family_that_the_exit_lacks_does_not_leave_beside_the_tunnel():
+    with Lab(text="link 1 2\nnode 2 share\nnode 1 internet set internet.use=always\n") as lab:  # without the kill switch
+        lab.run("n2", "ip", "-6", "route", "del", "default")
+        wait_until(lambda: lab.exit_of("n1") and lab.exits("n1")[0]["families"] == ["ipv4"] and lab.online("n1", WEB4 + "/"), 60, "an exit for IPv4 only")
+        wait_until(lambda: "unreachable" in lab.run("n1", "ip", "-6", "route", "show", "table", "4870").stdout, 30, "a lease without IPv6")
+        ear = Listener(lab, "n1", "ipv6")
+        want(not lab.online("n1", WEB6 + "/"), "IPv6 beside the tunnel")
+        want(lab.online("n1"), "by name, over IPv4")
+        ear.stop()
+        seen = [d for d in ear.so_far() if d[0] in ("tcp", "udp") and d[2].version == 6 and d[4] != 4870]
+        want(not seen, f"IPv6 on the uplink: {seen[:3]}")
 
 
 labkit.main()
