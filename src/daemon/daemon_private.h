@@ -48,7 +48,8 @@ struct problem { // something wrong that the daemon itself knows, for status
     bool on;
     struct view_problem view;
 };
-enum { PROBLEM_SETUP, PROBLEM_FIREWALL, PROBLEM_FOREIGN, PROBLEM_DNS, PROBLEM_STORE, PROBLEM_GUARD, PROBLEM_NAME, PROBLEM_LAN, PROBLEMS };
+enum { PROBLEM_SETUP, PROBLEM_FIREWALL, PROBLEM_FOREIGN, PROBLEM_DNS, PROBLEM_STORE, PROBLEM_GUARD, PROBLEM_NAME, PROBLEM_LAN,
+       PROBLEM_SHARE, PROBLEMS };
 
 struct chosen { // `byway exit use` holds until the file says something else than it did then
     bool on;
@@ -163,6 +164,7 @@ bool ledger_uplink(void *ctx, uint64_t *down, uint64_t *up);
 
 // reload.c
 int reload_file(struct daemon *d, struct api_error *e);
+void reload_share(struct daemon *d);    // whether to share, as far as the default routes allow it
 void reload_internet(struct daemon *d); // hands [internet] to the node
 
 #endif

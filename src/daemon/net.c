@@ -164,7 +164,7 @@ void net_refresh(struct daemon *d)
 {
     struct bw_prefix before[DAEMON_PREFIXES];
     unsigned before_count = d->local_count;
-    char up4[16], up6[16];
+    char up4[16] = "", up6[16] = "";
     memcpy(before, d->local, sizeof before);
     d->local_count = 0;
     if (os_local_prefixes(d->nl, d->tun.ifindex, add_local, d)) {
@@ -175,9 +175,13 @@ void net_refresh(struct daemon *d)
     struct onlink onlink = {.count = 0};
     if (!os_local_onlink(d->nl, d->tun.ifindex, add_onlink, &onlink)) node_onlink(d->node, onlink.v, onlink.count);
     bool v4 = uplink_name(d, true, up4), v6 = uplink_name(d, false, up6);
-    if (memcmp(up4, d->uplink4, 16) || memcmp(up6, d->uplink6, 16)) d->setup_dirty = true;
+    bool other = memcmp(up4, d->uplink4, 16) || memcmp(up6, d->uplink6, 16);
     memcpy(d->uplink4, up4, 16);
     memcpy(d->uplink6, up6, 16);
+    if (other) {
+        d->setup_dirty = true;
+        if (d->ready_told) reload_share(d); // before that it is too early: stored leases come first
+    }
     node_local(d->node, d->local, d->local_count, os_clock_now());
     node_uplink(d->node, v4, v6, os_clock_now());
 }

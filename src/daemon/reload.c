@@ -1,6 +1,20 @@
 // A changed configuration, applied without dropping what did not change.
 #include "daemon/daemon_private.h"
 
+// An uplink that is named is shared while the default route leaves by it: packets follow that route, and by any other
+// interface they may not leave.
+void reload_share(struct daemon *d)
+{
+    const struct config_internet *c = &d->config.internet;
+    const char *up = *d->uplink4 ? d->uplink4 : d->uplink6;
+    bool other = c->share == CONFIG_SHARE_INTERFACE && *up && strcmp(c->share_interface, d->uplink4) &&
+                 strcmp(c->share_interface, d->uplink6);
+    char text[160] = "";
+    if (other) snprintf(text, sizeof text, "%s is to be shared, but this machine's Internet is behind %s", c->share_interface, up);
+    daemon_problem(d, PROBLEM_SHARE, other, "share-interface", text, "set internet.share = auto, or give that interface the default route");
+    node_share(d->node, c->share != CONFIG_SHARE_NO && !other, os_clock_now());
+}
+
 void reload_internet(struct daemon *d)
 {
     const struct config_internet *c = &d->config.internet;
@@ -11,7 +25,7 @@ void reload_internet(struct daemon *d)
     node_set_limits(d->node, &limits, os_clock_now());
     node_set_exit_rules(d->node, &rules, os_clock_now());
     node_use(d->node, uses[c->use], &c->use_address, c->killswitch, os_clock_now());
-    node_share(d->node, c->share != CONFIG_SHARE_NO, os_clock_now());
+    reload_share(d);
     d->setup_dirty = true;
 }
 

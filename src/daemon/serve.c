@@ -2,15 +2,35 @@
 #include "daemon/daemon_private.h"
 
 #include <ifaddrs.h>
+#include <net/if.h>
 
 #include "wire/invite.h"
 
 // ---- reading ----
 
+// No interface is fit: why not.
+static void explain_interfaces(struct daemon *d, struct view_status *v)
+{
+    struct view_problem *p = NULL;
+    for (uint32_t i = 0; i < v->problem_count; i++)
+        if (!strcmp(v->problems[i].code, "no-interfaces")) p = &v->problems[i];
+    struct if_nameindex *all = p && d->ifwatch ? if_nameindex() : NULL;
+    for (const struct if_nameindex *i = all; i && i->if_index; i++) {
+        char why[OS_WHY];
+        size_t n = strlen(p->text);
+        if (!strcmp(i->if_name, "lo") || !strcmp(i->if_name, d->tun.name)) continue;
+        if (os_ifwatch_explain(d->ifwatch, i->if_name, why, sizeof why)) continue;
+        if (n + strlen(i->if_name) + strlen(why) + 4 < sizeof p->text)
+            snprintf(p->text + n, sizeof p->text - n, "; %s %s", i->if_name, why);
+    }
+    if (all) if_freenameindex(all);
+}
+
 static void on_status(void *ctx, struct view_status *v)
 {
     struct daemon *d = ctx;
     node_view_status(d->node, v, os_clock_now());
+    explain_interfaces(d, v);
     for (int i = 0; i < PROBLEMS; i++)
         if (d->problems[i].on && v->problem_count < sizeof v->problems / sizeof *v->problems)
             v->problems[v->problem_count++] = d->problems[i].view;

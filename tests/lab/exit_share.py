@@ -1,0 +1,25 @@
+#!/usr/bin/python3
+"""[internet] share: which interface, and what is said when it can't be."""
+# tests/run: timeout=60
+import os
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import labkit
+from labkit import Lab, want, wait_until
+
+
+@labkit.test
+def an_uplink_that_is_named_is_shared_while_it_has_the_default_route():
+    with Lab(text="link 1 2\nnode 1 internet\nnode 1 set internet.share=wan\n") as lab:
+        wait_until(lambda: "share-interface" in [p["code"] for p in lab.status("n1")["problems"]], 10, "the problem is named")
+        want(lab.status("n1")["share"]["state"] == "off" and not lab.online("n2", timeout=1), "something else is shared")
+        lab.run("n1", "ip", "link", "set", "internet", "down")
+        lab.run("n1", "ip", "link", "set", "internet", "name", "wan")
+        lab.run("n1", "ip", "link", "set", "wan", "up")
+        lab.run("n1", "ip", "route", "replace", "default", "via", "203.0.113.1", "dev", "wan")
+        wait_until(lambda: lab.status("n1")["share"]["state"] == "on" and lab.online("n2", "http://198.51.100.80/"), 20, "it is shared")
+        want("share-interface" not in [p["code"] for p in lab.status("n1")["problems"]], "the problem is still told")
+
+
+labkit.main()
