@@ -122,7 +122,7 @@ static void keylog(struct sessions *ss, const struct bw_addr *src, const struct 
     bw_hex_encode(k->key, BW_KEY_LEN, hex);
     bw_hex_encode(k->salt, SA_SALT_LEN, hex + 2 * BW_KEY_LEN);
     snprintf(line, sizeof line, "ESP_SA \"IPv6\",\"%s\",\"%s\",\"0x%08x\",\"%s\",\"0x%s\",\"NULL\",\"\"", bw_addr_text(src, from),
-             bw_addr_text(dst, to), spi, c == BW_AES_256_GCM ? "AES-GCM [RFC4106]" : "ChaCha20 with Poly1305 [RFC7634]", hex);
+             bw_addr_text(dst, to), spi, c == BW_AES_256_GCM ? "AES-GCM with 16 octet ICV [RFC4106]" : "ChaCha20 with Poly1305 [RFC7634]", hex);
     ss->ops.keylog(ss->ops.ctx, line);
     bw_wipe(line, sizeof line);
     bw_wipe(hex, sizeof hex);
