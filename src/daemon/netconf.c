@@ -313,6 +313,8 @@ void netconf_remove(struct netconf *n)
 {
     static const struct set nothing;
     char why[OS_WHY];
+    // Down first: the firewall goes next, and until the interface itself goes nothing may come in by it.
+    if (n->ifindex && os_nl_link_set(n->nl, n->ifindex, false, n->mtu)) {} // somebody removed it
     take_away(n, &nothing);
     free(n->now.route);
     n->now = nothing;
