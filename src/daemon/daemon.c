@@ -1,5 +1,6 @@
 #include "daemon/daemon_private.h"
 
+#include <fcntl.h>
 #include <stdarg.h>
 #include <unistd.h>
 
@@ -288,8 +289,11 @@ static void open_keylog(struct daemon *d)
 {
     const char *path = getenv(KEYLOG_ENV);
     if (!path || !*path) return;
-    d->keylog = fopen(path, "ae");
+    int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    if (fd >= 0) d->keylog = fdopen(fd, "a");
     if (!d->keylog) return;
+    daemon_problem(d, PROBLEM_KEYLOG, true, "key-log", "the secret keys of every link are being written to a file (" KEYLOG_ENV ")",
+                   "this is for tests only: unset " KEYLOG_ENV " and start the node again");
     fprintf(stderr, "byway: WARNING: " KEYLOG_ENV " is set: SECRET KEYS of every link are written to %s. Whoever reads that file reads "
                     "all traffic. For tests only.\n", path);
 }
