@@ -49,7 +49,7 @@ struct problem { // something wrong that the daemon itself knows, for status
     struct view_problem view;
 };
 enum { PROBLEM_SETUP, PROBLEM_FIREWALL, PROBLEM_FOREIGN, PROBLEM_DNS, PROBLEM_STORE, PROBLEM_GUARD, PROBLEM_NAME, PROBLEM_LAN,
-       PROBLEM_SHARE, PROBLEMS };
+       PROBLEM_SHARE, PROBLEM_KEYLOG, PROBLEMS };
 
 struct chosen { // `byway exit use` holds until the file says something else than it did then
     bool on;

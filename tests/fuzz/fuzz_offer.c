@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "wire/offer.h"
+#include "wire/signed.h"
 
 static void one(void *ctx, bool first, const char *text, size_t n)
 {
