@@ -9,6 +9,7 @@
 #include "os/notify.h"
 #include "os/ns.h"
 
+#define SETUP_PAUSE (50 * BW_MS) // between two changes of the machine's set-up: a neighbour may change its mind all the time
 #define KEYLOG_ENV "BYWAY_KEYLOG" // tests only
 
 void daemon_fail(struct daemon *d, const char *fmt, ...)
@@ -50,11 +51,12 @@ void daemon_turn(struct daemon *d)
     if (!d->node || !d->timer) return;
     bw_time now = os_clock_now();
     node_tick(d->node, now, os_clock_unix_ns());
-    if (d->setup_dirty && d->ready_told) {
+    if (d->setup_dirty && d->ready_told && now >= d->setup_after) {
         setup_apply(d);
+        d->setup_after = os_clock_now() + SETUP_PAUSE;
         node_tick(d->node, os_clock_now(), os_clock_unix_ns());
     }
-    os_timer_at(d->timer, node_deadline(d->node));
+    os_timer_at(d->timer, bw_time_min(node_deadline(d->node), d->setup_dirty ? d->setup_after : BW_NEVER));
     if (d->stopping && node_stopped(d->node, os_clock_now())) finish(d);
 }
 

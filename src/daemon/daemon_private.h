@@ -103,6 +103,7 @@ struct daemon {
     struct os_dnsfwd *dns[2]; // for clients, at both gateways; NULL: none
     struct bw_addr dns_at[2];
     bool any_listening; // the mesh API answers at fc00::e
+    bw_time setup_after; // the machine's set-up is not touched before
     bool setup_dirty, routes_lost, firewall_lost, stopping, ready_told, failed;
     struct bw_prefix local[DAEMON_PREFIXES];
     unsigned local_count;
