@@ -1,7 +1,8 @@
-// What this exit's clients used and who had which address, in the store; and [internet]'s limits and rules as the node wants
-// them.
+// What this exit's clients used and who had which address, in the store; and [internet]'s limits and rules as the node
+// wants them.
 //   "month"      client's Ed25519 key (zeros: all together) -> month (4 bytes), bytes (8), big endian
-//   "lease-log"  since (Unix time, 8 bytes, big endian), client's key -> JSON, for people: since, until, client, key, inner4, ...
+//   "lease-log"  since (Unix time, 8 bytes, big endian), client's key -> JSON, for people: since, until, client, key,
+//   inner4, ...
 #include <jansson.h>
 #include <net/if.h>
 
@@ -31,7 +32,8 @@ struct limit_config ledger_limits(const struct config_internet *c)
     return (struct limit_config){.all_bps = {c->limit_down_bps, c->limit_up_bps},
                                  .client_bps = {c->limit_client_down_bps, c->limit_client_up_bps},
                                  .floor_bps = {c->floor_down_bps, c->floor_up_bps},
-                                 .volume = c->volume, .volume_client = c->volume_client};
+                                 .volume = c->volume,
+                                 .volume_client = c->volume_client};
 }
 
 struct exitc_rules ledger_rules(const struct config_internet *c)
@@ -43,7 +45,8 @@ struct exitc_rules ledger_rules(const struct config_internet *c)
     return r;
 }
 
-// Who answers pings out there: the probe's own targets, else root name servers that are everywhere (F, K, L; F by IPv6).
+// Who answers pings out there: the probe's own targets, else root name servers that are everywhere (F, K, L; F by
+// IPv6).
 void ledger_targets(const struct config_internet *c, struct bw_addr out[EXITC_TARGETS])
 {
     static const char *const known[EXITC_TARGETS] = {"192.5.5.241", "193.0.14.129", "199.7.83.42", "2001:500:2f::f"};
@@ -100,9 +103,9 @@ void ledger_log(void *ctx, const struct exits_logged *e)
     put_be(id, e->since_s, 8);
     memcpy(id + 8, e->key, 32);
     bw_base64_encode(e->key, 32, key);
-    json_t *o = json_pack("{s:I, s:I, s:b, s:o, s:s, s:o, s:o}", "since", (json_int_t)e->since_s, "until", (json_int_t)e->until_s,
-                          "ended", (int)e->ended, "client", addr_json(&e->address), "key", key, "inner4", addr_json(&e->inner4),
-                          "inner6", addr_json(&e->inner6));
+    json_t *o = json_pack("{s:I, s:I, s:b, s:o, s:s, s:o, s:o}", "since", (json_int_t)e->since_s, "until",
+                          (json_int_t)e->until_s, "ended", (int)e->ended, "client", addr_json(&e->address), "key", key,
+                          "inner4", addr_json(&e->inner4), "inner6", addr_json(&e->inner6));
     char *text = o ? json_dumps(o, JSON_COMPACT) : NULL;
     json_decref(o);
     if (!text || os_store_put(d->store, "lease-log", id, sizeof id, text, strlen(text)))

@@ -6,6 +6,7 @@
 #define BETTER_US (30 * BW_S)      // another exit must have been better for this long before we change
 #define STALL_US (1500 * BW_MS)    // not called for this long: it was we who were silent
 #define BETTER_STEP 32u            // what "better" means, in Babel's metric: a quarter and a little
+#define WAIT_US (10 * BW_S)        // an exit that fell silent is waited for, if there is no other
 #define SLOWED_COST (1u << 24)     // more than any metric
 
 void exitc_init(struct exitc *c, struct bw_mem *mem, struct bw_rng *rng, const struct identity *id, struct book *book,
@@ -135,6 +136,27 @@ void exitc_fail(struct exitc *c, struct exitc_tunnel *t, const char *why, bw_tim
     struct exitc_tunnel *next = best_ready(c);
     if (next) use_tunnel(c, next, why, now);
     else enter(c, VIEW_EXIT_LOST, &exit, why, now);
+}
+
+bool exitc_wait_for(struct exitc *c, struct exitc_tunnel *t, bw_time now)
+{
+    const struct exitc_tunnel *other = &c->tunnel[t == &c->tunnel[0]];
+    bool was_active = c->active >= 0 && t == &c->tunnel[c->active];
+    if (!was_active && !t->missing_since) return false;
+    if (other->state == EXITC_READY || candidate(c, now)) return false;
+    if (!t->missing_since) t->missing_since = now;
+    if (now - t->missing_since > WAIT_US) return false; // it may have forgotten the lease
+    t->state = EXITC_PROVING;
+    t->since = t->heard = t->beat_next = now;
+    t->answered = 0;
+    t->proof = (struct exitc_proof){.next = now, .lively = now, .own_tx = t->proof.own_tx, .own_rx = t->proof.own_rx};
+    if (!was_active) return true;
+    c->active = -1;
+    c->changed = true;
+    c->failovers++;
+    c->any_next = now;
+    enter(c, VIEW_EXIT_LOST, &t->exit, "it stopped answering; it is waited for", now);
+    return true;
 }
 
 static struct exitc_tunnel *free_tunnel(struct exitc *c)
@@ -275,6 +297,7 @@ static void stalled(struct exitc *c, bw_time now)
         t->beat_next = now;
         if (t->proof.asked) t->proof.asked = now;
         if (t->state == EXITC_PROVING) t->since = now;
+        if (t->answered) t->answered = now;
     }
 }
 

@@ -51,6 +51,8 @@ struct exitc_tunnel {
     struct fwd_tunnel_shared *shared; // counters; last_rx proves life
     uint16_t beat_seq;
     bw_time beat_next, heard, since; // heard: last sign of life; since: in this state
+    bw_time answered;            // while it is being proven: when its gateway answered first; 0: not yet
+    bw_time missing_since;       // it served, fell silent, and there is no other: it may come back; 0: no
     struct exitc_proof {         // that the Internet answers through it: see client_proof.c
         uint16_t seq;
         bw_time next, asked;     // asked: an answer is awaited since then; 0: none is

@@ -43,7 +43,7 @@ static bw_time pace(const struct exitc *c, const struct exitc_tunnel *t, bw_time
 static bw_time dead_at(const struct exitc *c, const struct exitc_tunnel *t)
 {
     bw_time last = heard(t);
-    if (t->state == EXITC_PROVING) return t->since + PROVING_US;
+    if (t->state == EXITC_PROVING) return (t->answered ? t->answered : t->since) + PROVING_US; // then for the Internet
     if (!is_active(c, t)) return last + SILENCE_STANDBY_US;
     const struct book_entry *e = book_find(c->book, &t->exit);
     bw_time dead = last + SILENCE_US;
@@ -75,8 +75,9 @@ void exitc_beat(struct exitc *c, struct exitc_tunnel *t, bw_time now)
         return;
     }
     if (now >= dead_at(c, t)) {
-        bool gateway = t->state == EXITC_PROVING && t->heard > t->since;
+        bool gateway = t->state == EXITC_PROVING && t->answered;
         if (gateway) exitc_not_proven(c, t, now);
+        else if (exitc_wait_for(c, t, now)) return;
         exitc_fail(c, t, gateway                     ? "the Internet does not answer through it"
                          : t->state == EXITC_PROVING ? "its gateway does not answer"
                                                      : "it stopped answering", now);
@@ -93,9 +94,10 @@ bw_time exitc_beat_deadline(const struct exitc *c, const struct exitc_tunnel *t)
 // A tunnel whose gateway answers, and whose Internet, as far as that can be asked.
 static void ready(struct exitc *c, struct exitc_tunnel *t, bw_time now)
 {
-    if (t->state != EXITC_PROVING || t->heard <= t->since || (!t->proof.good && exitc_proof_needed(c, t, now))) return;
+    if (t->state != EXITC_PROVING || !t->answered || (!t->proof.good && exitc_proof_needed(c, t, now))) return;
     t->state = EXITC_READY;
     t->since = now;
+    t->missing_since = 0;
 }
 
 static void replied(struct exitc *c, struct exitc_tunnel *t, const struct echo *reply, bw_time now)
@@ -106,7 +108,12 @@ static void replied(struct exitc *c, struct exitc_tunnel *t, const struct echo *
     struct book_entry *e = book_find(c->book, &t->exit);
     if (e) e->rtt_us = (int64_t)(now - *sent);
     *sent = 0;
-    t->heard = now > t->since ? now : t->since + 1;
+    t->heard = now;
+    if (t->state == EXITC_PROVING && !t->answered) {
+        t->answered = now;
+        t->proof.asked = 0; // what was asked before may never have got there
+        t->proof.next = now;
+    }
     ready(c, t, now);
     if (!reply->has_news || reply->news == t->lease.news || now - t->news_asked < NEWS_US) return;
     t->news_asked = t->renew = now; // the signed lease will say what it is

@@ -9,6 +9,8 @@
 // client.c
 void exitc_fail(struct exitc *c, struct exitc_tunnel *t, const char *why, bw_time now); // the tunnel goes, the exit is avoided
 void exitc_drop(struct exitc *c, struct exitc_tunnel *t);                               // the tunnel goes
+// It fell silent. True: it is waited for with its lease, since there is no other and it may be on its way back.
+bool exitc_wait_for(struct exitc *c, struct exitc_tunnel *t, bw_time now);
 bool exitc_allows(const struct exitc *c, const struct bw_addr *exit);                   // by [internet] use
 
 // client_lease.c

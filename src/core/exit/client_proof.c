@@ -1,6 +1,6 @@
-// Proof that the Internet answers through a tunnel, and not only the exit's word for it: echo requests to targets out there,
-// seldom while all is well, at once when others' packets are not answered. Silence counts only as far as it says something
-// about this exit: the targets have answered before, and answer through another exit now.
+// Proof that the Internet answers through a tunnel, and not only the exit's word for it: echo requests to targets out
+// there, seldom while all is well, at once when others' packets are not answered. Silence counts only as far as it says
+// something about this exit: the targets have answered before, and answer through another exit now.
 #include "core/exit/client_parts.h"
 #include "core/exit/echo.h"
 
@@ -9,9 +9,9 @@
 #define PACE_ACTIVE_US (15 * BW_S)
 #define PACE_STANDBY_US (30 * BW_S)
 #define PACE_SILENT_US (2 * BW_S)
-#define LIVELY_US (1 * BW_S)       // packets that stay unanswered for so long make us look
-#define DOUBT_US (60 * BW_S)       // targets that answer nobody are not asked to prove anything for so long
-#define WAITING 2u                 // packets without answer that are no accident
+#define LIVELY_US (1 * BW_S) // packets that stay unanswered for so long make us look
+#define DOUBT_US (60 * BW_S) // targets that answer nobody are not asked to prove anything for so long
+#define WAITING 2u           // packets without answer that are no accident
 
 static bool has_family(const struct lease *l, bool v4)
 {
@@ -78,7 +78,8 @@ static bool silent(struct exitc_tunnel *t, bw_time now)
 static bool in_vain(struct exitc *c, const struct exitc_tunnel *t)
 {
     const struct exitc_tunnel *o = other_ready(c, t);
-    return t->state == EXITC_READY && t->proof.misses >= MISSES && c->targets_answer && o && o->proof.good >= t->proof.missed_at;
+    return t->state == EXITC_READY && t->proof.misses >= MISSES && c->targets_answer && o &&
+           o->proof.good >= t->proof.missed_at;
 }
 
 void exitc_prove(struct exitc *c, struct exitc_tunnel *t, bw_time now)
@@ -96,7 +97,8 @@ void exitc_prove(struct exitc *c, struct exitc_tunnel *t, bw_time now)
     exitc_fail(c, t, "the Internet does not answer through it", now);
 }
 
-// A tunnel was to be proven, its gateway answers, the Internet does not. If nobody can show better, the targets are in doubt.
+// A tunnel was to be proven, its gateway answers, the Internet does not. If nobody can show better, the targets are in
+// doubt.
 void exitc_not_proven(struct exitc *c, const struct exitc_tunnel *t, bw_time now)
 {
     const struct exitc_tunnel *o = other_ready(c, t);

@@ -1,15 +1,16 @@
 #include "core/exit/limit.h"
 
-#define HUNGRY_US (2 * BW_S)        // a sender that was turned away waits a moment before it tries again: it is hungry all the same
-#define BURST_US (1000 * BW_MS)     // what a sender may catch up on after such a wait
-#define BURST_BYTES 48000u          // but a super-frame's worth at least
-#define SPARE_BPS 1000000u          // everybody may start with this much more than it used
-#define BUDGET_LEAST_BPS 4000000u   // a budget that follows the uplink is never less
-#define MOST_TICKS 2400u            // the highest rate seen fades with a time constant of ten minutes
-#define GROWING_US (2 * BW_S)       // for so long after the highest rate has grown, it may grow fast
-#define OWNER_IDLE_PART 32u         // the owner is there when it takes this part of its floor
-#define OWNER_LEAST_BPS 200000u     // and more than this: a machine always chatters a little
-#define CLOCK_SET 1704067200        // 2024: a clock before that was never set
+#define HUNGRY_US                                                                                                      \
+    (2 * BW_S) // a sender that was turned away waits a moment before it tries again: it is hungry all the same
+#define BURST_US (1000 * BW_MS)   // what a sender may catch up on after such a wait
+#define BURST_BYTES 48000u        // but a super-frame's worth at least
+#define SPARE_BPS 1000000u        // everybody may start with this much more than it used
+#define BUDGET_LEAST_BPS 4000000u // a budget that follows the uplink is never less
+#define MOST_TICKS 2400u          // the highest rate seen fades with a time constant of ten minutes
+#define GROWING_US (2 * BW_S)     // for so long after the highest rate has grown, it may grow fast
+#define OWNER_IDLE_PART 32u       // the owner is there when it takes this part of its floor
+#define OWNER_LEAST_BPS 200000u   // and more than this: a machine always chatters a little
+#define CLOCK_SET 1704067200      // 2024: a clock before that was never set
 
 int limits_init(struct limits *l, struct bw_mem *mem)
 {
@@ -126,9 +127,10 @@ static uint64_t demand(const struct limits *l, const struct limit_use *u, unsign
     return now < u->hungry_until[way] || want > most ? most : want;
 }
 
-// The level at which the budget is used up when nobody gets more than it wants: max-min fairness. More than the budget must
-// be wanted. Each round settles those who want less than an even share of what is left, so there are few rounds.
-static uint64_t water_level(const struct limits *l, const struct limit_client *c, unsigned count, unsigned way, bw_time now)
+// The level at which the budget is used up when nobody gets more than it wants: max-min fairness. More than the budget
+// must be wanted. Each round settles those who want less than an even share of what is left, so there are few rounds.
+static uint64_t water_level(const struct limits *l, const struct limit_client *c, unsigned count, unsigned way,
+                            bw_time now)
 {
     uint64_t level = 0;
     for (unsigned round = 0; round < 64; round++) {
@@ -157,7 +159,8 @@ static uint64_t budget(const struct limits *l, unsigned way, unsigned active, bw
     const struct limit_way *w = &l->way[way];
     uint64_t limit = l->config.all_bps[way] ? l->config.all_bps[way] : SHAPE_FREE, floor = l->config.floor_bps[way];
     if (limit != SHAPE_FREE && w->owner_bps > floor / OWNER_IDLE_PART && w->owner_bps > OWNER_LEAST_BPS) {
-        // The owner's use may grow fourfold, up to its floor, before the next tick; what it wants beyond that it must win by itself.
+        // The owner's use may grow fourfold, up to its floor, before the next tick; what it wants beyond that it must
+        // win by itself.
         uint64_t grow = 4 * w->owner_bps + floor / 8, keep = grow < floor ? grow : floor, least = limit / 10;
         uint64_t left = limit > keep ? limit - keep : 0;
         return left > least ? left : least; // clients are never shut out
@@ -185,9 +188,10 @@ static void share_out(struct limits *l, const struct limit_client *c, unsigned c
         if (!scarce) rate = plus(plus(demand(l, c[i].use, way, now), spare), SPARE_BPS);
         shape_set(bucket(c[i].shared, way), rate < most ? rate : most, BURST_US, BURST_BYTES);
     }
-    // Clients at their fair shares fit; this one is for the moment before they have been told. A little more, so that it
-    // does not take at random from those who keep to their share.
-    shape_set(bucket(l->all, way), w->budget == SHAPE_FREE ? SHAPE_FREE : w->budget + w->budget / 32, BURST_US, BURST_BYTES);
+    // Clients at their fair shares fit; this one is for the moment before they have been told. A little more, so that
+    // it does not take at random from those who keep to their share.
+    shape_set(bucket(l->all, way), w->budget == SHAPE_FREE ? SHAPE_FREE : w->budget + w->budget / 32, BURST_US,
+              BURST_BYTES);
 }
 
 void limits_start(struct limits *l, struct limit_use *u, struct fwd_tunnel_shared *shared)
@@ -204,7 +208,8 @@ static uint64_t smooth(uint64_t was, uint64_t is)
     return (was * 3 + is) / 4;
 }
 
-static void read_client(struct limits *l, const struct limit_client *c, uint64_t all[LIMIT_WAYS], uint32_t month, bw_time span, bw_time now)
+static void read_client(struct limits *l, const struct limit_client *c, uint64_t all[LIMIT_WAYS], uint32_t month,
+                        bw_time span, bw_time now)
 {
     struct limit_use *u = c->use;
     uint64_t bytes = 0;
@@ -239,7 +244,8 @@ bool limits_tick(struct limits *l, const struct limit_client *c, unsigned count,
     return changed;
 }
 
-void limits_uplink(struct limits *l, uint64_t down, uint64_t up, const struct limit_client *c, unsigned count, bw_time now)
+void limits_uplink(struct limits *l, uint64_t down, uint64_t up, const struct limit_client *c, unsigned count,
+                   bw_time now)
 {
     bw_time span = l->last && now > l->last ? now - l->last : 0; // called right before limits_tick
     if (l->last && span < LIMIT_TICK_US / 2) return;
@@ -251,7 +257,8 @@ void limits_uplink(struct limits *l, uint64_t down, uint64_t up, const struct li
             uint64_t seen = c[i].use->seen[w]; // read only: limits_tick counts them
             clients += grown(&seen, passed(c[i].shared, w));
         }
-        if (v->uplink_known && span) v->owner_bps = smooth(v->owner_bps, bps(total > clients ? total - clients : 0, span));
+        if (v->uplink_known && span)
+            v->owner_bps = smooth(v->owner_bps, bps(total > clients ? total - clients : 0, span));
         v->uplink_known = true;
     }
 }

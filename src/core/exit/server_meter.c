@@ -130,8 +130,11 @@ void exits_log(struct exits *s, struct exits_lease *l, bool ended, bw_time now)
     int64_t unix_s = exits_unix(s, now), since = unix_s - (int64_t)((now - l->since) / BW_S);
     if (!s->ops.log || unix_s <= 0 || since <= 0) return; // without a clock there is no "when"
     if (!l->since_s) l->since_s = (uint64_t)since;
-    struct exits_logged e = {.address = l->address, .inner4 = l->v4 ? l->inner4 : none, .inner6 = l->v6 ? l->inner6 : none,
-                             .since_s = l->since_s, .ended = ended};
+    struct exits_logged e = {.address = l->address,
+                             .inner4 = l->v4 ? l->inner4 : none,
+                             .inner6 = l->v6 ? l->inner6 : none,
+                             .since_s = l->since_s,
+                             .ended = ended};
     memcpy(e.key, l->key, sizeof e.key);
     e.until_s = (uint64_t)unix_s + (ended || l->expires < now ? 0 : (l->expires - now) / BW_S);
     s->ops.log(s->ops.ctx, &e);
@@ -145,6 +148,6 @@ void exits_notice(const struct exits *s, const struct exits_lease *l, char *out,
     *out = 0;
     if (!l->use.over) return;
     snprintf(out, cap, "%s %llu.%llu GB of this month are used up; until the next it is slowed to %u kbit/s",
-             own ? "this node's" : "all clients'", (unsigned long long)(mb / 1000), (unsigned long long)(mb % 1000 / 100),
-             LIMIT_SLOW_BPS / 1000);
+             own ? "this node's" : "all clients'", (unsigned long long)(mb / 1000),
+             (unsigned long long)(mb % 1000 / 100), LIMIT_SLOW_BPS / 1000);
 }

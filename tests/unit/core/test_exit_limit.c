@@ -122,7 +122,8 @@ static void modest_ones_get_what_they_want(void **state)
     run(&w, 3 * BW_S);
     measure(&w, 5 * BW_S);
     for (unsigned i = 0; i < 6; i++) assert_in_range(rate(&w, i, 5 * BW_S), 980000, 1020000);
-    for (unsigned i = 6; i < 10; i++) assert_in_range(rate(&w, i, 5 * BW_S), 10 * MBIT, 11500000); // an even share of the 44 left
+    for (unsigned i = 6; i < 10; i++)
+        assert_in_range(rate(&w, i, 5 * BW_S), 10 * MBIT, 11500000); // an even share of the 44 left
     w.wants[6] = w.wants[7] = w.wants[8] = 0; // what others leave is there for the one that wants it
     run(&w, 4 * BW_S);
     measure(&w, 5 * BW_S);
@@ -179,8 +180,9 @@ static void without_a_limit_the_uplink_is_followed(void **state)
     w.link = 60 * MBIT;
     run(&w, 10 * BW_S);
     uint64_t all = measure(&w, 10 * BW_S);
-    assert_in_range(all, 54 * MBIT, 61 * MBIT);   // the uplink is used
-    assert_true(rate(&w, 0, 10 * BW_S) < 18 * MBIT); // and the one that pushes hardest gets an even share of it and a little more
+    assert_in_range(all, 54 * MBIT, 61 * MBIT); // the uplink is used
+    assert_true(rate(&w, 0, 10 * BW_S) <
+                18 * MBIT); // and the one that pushes hardest gets an even share of it and a little more
     stop(&w);
 }
 
@@ -202,13 +204,13 @@ static void volumes(void **state)
     w.wants[1] = 8 * MBIT;
     measure(&w, 1 * BW_S);
     assert_in_range(rate(&w, 1, 1 * BW_S), 7900000, 8100000); // the others are not
-    w.unix_s += 31 * 86400; // another month
+    w.unix_s += 31 * 86400;                                   // another month
     run(&w, 1 * BW_S);
     assert_false(w.use[0].over);
     limits_config(&w.l, &(struct limit_config){.volume = 1 * MBIT});
     run(&w, 3 * BW_S);
     for (unsigned i = 0; i < 3; i++) assert_true(w.use[i].over); // for all together
-    limits_settle(&w.l, &w.use[0], w.c[0].shared, w.unix_s); // what passed since the last tick
+    limits_settle(&w.l, &w.use[0], w.c[0].shared, w.unix_s);     // what passed since the last tick
     uint64_t bytes = w.use[0].month_bytes;
     atomic_fetch_add(&w.c[0].shared->tx_bytes, 5000);
     w.use[0].seen[LIMIT_DOWN] = atomic_load(&w.c[0].shared->tx_bytes) - 5000;
