@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Our Babel speaker on a cable next to babeld, next to bird2 and next to itself: routes both ways, v4-via-v6, retraction,
 a proper farewell. tshark judges every packet of the captures."""
-# tests/run: timeout=120 parallel
+# tests/run: timeout=120
 import os
 import subprocess
 

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Our ESP against scapy's IPsec layer: both ciphers, transport and tunnel mode, IPv4 and IPv6 inside, both directions. What we
 seal scapy opens to the same packet, what scapy seals we open; a changed bit is refused by both."""
-# tests/run: timeout=120 parallel
+# tests/run: timeout=120
 import os
 import random
 import subprocess

@@ -3,7 +3,7 @@
 
     s (wireguard-go + babeld) --- m (byway run --share) --- w (the internet: two web servers)
 """
-# tests/run: timeout=90 parallel
+# tests/run: timeout=90
 import re
 
 import netkit

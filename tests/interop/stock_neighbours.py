@@ -6,7 +6,7 @@ other, a second byway node and a plain LAN host behind it. docs/guide/stock-neig
                     |      \\
                 n (byway)   h (plain host in 192.168.7.0/24, which m exports)
 """
-# tests/run: timeout=150 parallel
+# tests/run: timeout=150
 import json
 import os
 import re

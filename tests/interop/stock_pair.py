@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """The judges among themselves: wireguard-go with babeld on one side and with bird2 on the other find each other's routes.
 Nothing of ours runs here; if this fails, the machine or the harness is at fault and the other interop tests mean nothing."""
-# tests/run: timeout=60 parallel
+# tests/run: timeout=60
 import netkit
 
 netkit.enter()

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 """The stock `wg` on our device: show tells everything, set changes the running node, and what makes no sense is refused."""
-# tests/run: timeout=60 parallel
+# tests/run: timeout=60
 import re
 
 import netkit

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 """A clock that is set back by years across a restart (a Pi without a battery): the neighbours let the node in again."""
-# tests/run: timeout=60 parallel
+# tests/run: timeout=60
 import os
 import subprocess
 import sys

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """A wrong configuration: every mistake at once with its line, exit status 1, nothing started; `byway check` says the same;
 a reload of a bad file changes nothing and says why."""
-# tests/run: timeout=60 asan parallel
+# tests/run: timeout=60 asan
 import os
 import re
 import sys

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """A machine on which the node can't start: each time a sentence that says what is wrong and what to do, exit status 1,
 never `ready`, and nothing left behind."""
-# tests/run: timeout=120 asan parallel
+# tests/run: timeout=120 asan
 import os
 import re
 import signal

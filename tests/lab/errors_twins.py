@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 """Two nodes with one key (a copied SD card): both say so, in the log and in `byway status`, and neither dies of it."""
-# tests/run: timeout=60 longer parallel
+# tests/run: timeout=60 longer
 import os
 import shutil
 import sys

@@ -135,7 +135,7 @@ class Lab:
         return self
 
     def __exit__(self, kind, value, tb):
-        if kind and self.text is None and os.environ.get("LABKIT_LOGS"):
+        if kind and kind is not KeyboardInterrupt:
             self.print_logs()
         self.down(check=kind is None)
 
@@ -215,8 +215,9 @@ class Lab:
         with open(f"{self.dir}/nodes/{node}/log", errors="replace") as f:
             return f.read()
 
-    def print_logs(self, lines=40):
-        for n in sorted(os.listdir(f"{self.dir}/nodes")):
+    def print_logs(self, lines=15):
+        """What the nodes said last, for whoever looks for the cause of a failure."""
+        for n in sorted(os.listdir(f"{self.dir}/nodes"))[:10]:
             try:
                 text = self.log(n).splitlines()[-lines:]
             except OSError:

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Seven nodes, two exits: transfers survive the death of a relay, new connections the death of an exit, and nothing on any
 relay's wires can be read."""
-# tests/run: timeout=240
+# tests/run: timeout=240 alone
 import os
 import sys
 import time

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """The simulator as people run it: every shipped scenario, fixed and fresh seeds of the random tester, equal bytes for equal
 runs, a small scale run with its figures."""
-# tests/run: timeout=300 parallel longer
+# tests/run: timeout=300 longer
 import glob
 import json
 import os

@@ -124,6 +124,7 @@ struct neighbour {
     bool have_times;
     uint32_t origin, receive; // RFC 9616 section 3.1
     int64_t rtt, rtt_dev;     // smoothed RTT and its deviation, us; rtt < 0: none
+    int64_t rtt_last[2];      // the two newest samples
     uint8_t rtt_n;            // samples
     uint16_t uhello_seqno;
     uint32_t uhello_ms;       // at which we send; 0: not

@@ -220,24 +220,33 @@ void neighbour_ihu(struct babel *b, struct neighbour *n, const struct babel_tlv 
     n->ihu_deadline = b->now + t->ihu.interval_cs * 10 * BW_MS * IHU_HOLD / 10;
 }
 
+// The median of the last three samples. One alone says nothing of the path: an end whose processor was busy looks like a long
+// queue, and would slow the Hellos down for a while. A queue is seen by several Hellos in a row.
+static int64_t steady(struct neighbour *n, int64_t sample)
+{
+    int64_t a = n->rtt_last[0], b = n->rtt_last[1], low = a < b ? a : b, high = a < b ? b : a;
+    n->rtt_last[0] = b;
+    n->rtt_last[1] = sample;
+    return sample < low ? low : sample > high ? high : sample;
+}
+
 // RFC 9616 section 3.2: sent is the timestamp of the Hello in the same packet as the IHU with origin and receive.
 void neighbour_rtt(struct babel *b, struct neighbour *n, uint32_t sent, uint32_t origin, uint32_t receive)
 {
     uint32_t away = (uint32_t)b->now - origin, there = sent - receive;
     if (away > RTT_AGE_US || there > RTT_AGE_US || there > away) return;
     if (n->have_times && sent - n->origin > RTT_AGE_US) return;
-    int64_t sample = away - there, off;
-    if (n->rtt < 0) {
-        n->rtt = sample;
-        n->rtt_dev = sample / 4;
-        n->rtt_n = 0;
+    int64_t sample = steady(n, away - there), off;
+    if (n->rtt_n < UINT8_MAX) n->rtt_n++;
+    if (n->rtt_n <= 3) { // to begin with: the best of the first three
+        if (n->rtt < 0 || (int64_t)(away - there) < n->rtt) n->rtt = away - there;
+        n->rtt_dev = n->rtt / 4;
         return;
     }
     // RFC 9616 section 3.4.1 smooths over some 20 s. The deviation follows at once: it is what tells of a growing queue.
     off = sample > n->rtt ? sample - n->rtt : n->rtt - sample;
     n->rtt_dev += (off - n->rtt_dev) / 4;
     n->rtt += (sample - n->rtt) / (n->u.active && n->rtt_n >= 32 ? 32 : 6);
-    if (n->rtt_n < UINT8_MAX) n->rtt_n++;
 }
 
 // Fast where that costs nothing, slow where packets queue or get lost: RTT grows with the queue, so a 64 kbit/s link that is

@@ -221,14 +221,16 @@ static void rx_notice(struct sessions *ss, const struct bw_addr *from, const str
 {
     struct session *s = session_find(ss, from);
     const struct sa *a = s ? s->keys[SA_CURRENT].sa : NULL;
-    if (!a || !plausible(a, m->spi, m->seq) || (s->notice_at && now - s->notice_at < SESSION_NOTICE_SPACING)) {
+    bool soon = s && (s->attempt ? now - s->attempt->sent < SESSION_NOTICE_RETRY
+                                 : s->notice_at && now - s->notice_at < SESSION_NOTICE_SPACING);
+    if (!a || !plausible(a, m->spi, m->seq) || soon) {
         session_drop(ss, SESSION_DROP_NOTICE);
         return;
     }
     ss->stats.notices_received++;
     s->notice_at = now;
-    if (s->attempt && now - s->attempt->sent >= SESSION_NOTICE_SPACING) {
-        s->attempt->retry = now; // it is there again
+    if (s->attempt) {
+        s->attempt->retry = now; // it is there again, and what we sent was too early
         session_due(ss, s, now);
     }
     session_want(ss, s, now); // the old keys stay until the new ones stand: a forged notice stops nothing

@@ -32,7 +32,8 @@
 #define SESSION_HALF_OPEN_TIME (10 * BW_S)
 #define SESSION_QUEUE_TIME (10 * BW_S)
 #define SESSION_TIE (5 * BW_S)              // handshakes closer together than this were begun by both ends at once
-#define SESSION_NOTICE_SPACING (1 * BW_S)   // from one peer
+#define SESSION_NOTICE_SPACING (1 * BW_S)   // from one peer: one begins a handshake
+#define SESSION_NOTICE_RETRY (BW_S / 5)     // ... or, while one is unanswered, tries again so soon
 #define SESSION_MTU_LIFE (600 * BW_S)       // RFC 8201 section 4: then the path may have grown
 #define SESSION_POLL (1 * BW_S)             // the packet path's counters are looked at this often
 #define SESSION_INITIATIONS_PER_S 10u       // one peer's
