@@ -193,6 +193,7 @@ void babel_iface_remove(struct babel *b, uint16_t slot, bw_time now)
     struct iface *ifc = slot < b->slot_cap ? b->by_slot[slot] : NULL;
     if (!ifc) return;
     neighbours_free(b, ifc);
+    cap_iface_gone(b, ifc);
     b->by_slot[slot] = NULL;
     uint32_t i = ifc->heap;
     struct iface *last = b->heap[--b->heap_count];

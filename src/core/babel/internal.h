@@ -66,6 +66,7 @@ struct dest {
     uint16_t sent_before, sent_now; // least metric announced up to the last change, and since (INF: none)
     uint16_t base_seqno;            // of the last change that superseded what was said before
     uint16_t flags;
+    uint16_t holder; // slot of the link against whose share it counts; BABEL_ANY_SLOT: none
     uint8_t len, more_cap, told_src, base_src;
 };
 _Static_assert(sizeof(struct dest) <= 88, "25 million of these must fit");
@@ -175,6 +176,12 @@ struct iface {
     unsigned item_count, item_cap;
     bool bye_acked;
     uint16_t bye_opaque;
+    uint32_t held, kept; // learnt destinations that it holds; those too of which only feasibility distances are left
+    struct far {
+        uint32_t dest;
+        uint16_t metric;
+    } far[16]; // the farthest of them at the last look, the farthest last
+    unsigned far_count;
 };
 
 enum stage { STAGE_RUN, STAGE_DRAIN, STAGE_BYE, STAGE_DOWN };
@@ -209,13 +216,7 @@ struct babel {
     bw_time later_at, scan_at;
     uint32_t scan_next;
     uint16_t hold_min_s; // shortest hold time of a route seen: how often to look
-    struct far {
-        uint32_t dest;
-        uint16_t metric;
-    } far[32]; // farthest destinations at the last look, the farthest last
-    unsigned far_count;
-    uint16_t far_least; // 0: unknown
-
+    uint32_t holders; // links that hold learnt destinations
     struct own *own;
     uint32_t own_count, own_cap;
     struct request *requests;
@@ -284,7 +285,15 @@ void waiting_run(struct babel *b);
 void scan_run(struct babel *b);
 bw_time scan_period(const struct babel *b);
 void selected_view(const struct babel *b, const struct dest *d, struct babel_selected *out);
-bool dest_admit(struct babel *b, struct dest *d, uint16_t metric); // the cap; d NULL: a new one
+
+// ---- cap.c: the cap on learnt destinations, shared out among the links ----
+
+// Whether a route from n to p may come in, whose destination (d; NULL: not even known) has none; makes room if need be.
+bool cap_admit(struct babel *b, const struct neighbour *n, const struct dest *d, const struct bw_prefix *p, uint16_t metric);
+void cap_route_new(struct babel *b, const struct neighbour *n, struct dest *d); // n has a new route to it
+void cap_route_gone(struct babel *b, struct dest *d);                           // routes to it have gone, perhaps all
+void cap_dest_gone(struct babel *b, struct dest *d);
+void cap_iface_gone(struct babel *b, struct iface *ifc);
 
 // ---- update.c: updates received; costs that change ----
 

@@ -336,58 +336,7 @@ void scan_run(struct babel *b)
         if (b->dests[b->scan_next].flags & DEST_USED) scan_dest(b, &b->dests[b->scan_next], ask_s);
     if (b->scan_next >= b->dest_top) {
         b->scan_next = 0;
-        b->far_count = 0; // distances may have changed
+        for (uint32_t k = 0; k < b->heap_count; k++) b->heap[k]->far_count = 0; // distances may have changed
     }
     b->scan_at = b->now + scan_period(b) / steps;
-}
-
-// ---- the cap: the farthest go first ----
-
-static void far_collect(struct babel *b)
-{
-    unsigned max = sizeof b->far / sizeof *b->far;
-    b->far_count = 0;
-    for (uint32_t i = 0; i < b->dest_top; i++) {
-        const struct dest *d = &b->dests[i];
-        if (!(d->flags & DEST_LEARNT) || d->flags & DEST_OWN) continue;
-        if (b->far_count == max && d->metric <= b->far[0].metric) continue;
-        unsigned k;
-        if (b->far_count == max) { // the nearest of them makes room
-            for (k = 0; k + 1 < max && b->far[k + 1].metric < d->metric; k++) b->far[k] = b->far[k + 1];
-        } else {
-            for (k = b->far_count++; k && b->far[k - 1].metric >= d->metric; k--) b->far[k] = b->far[k - 1];
-        }
-        b->far[k] = (struct far){i, d->metric};
-    }
-}
-
-static void evict(struct babel *b, struct dest *d)
-{
-    for (uint32_t k = 0; k < b->neigh_top; k++)
-        if (b->neigh[k]) route_drop(b, b->neigh[k], d);
-    requests_forget(b, d);
-    dest_select(b, d);
-    dest_release(b, d);
-    b->count.evicted++;
-}
-
-bool dest_admit(struct babel *b, struct dest *d, uint16_t metric)
-{
-    uint32_t max = b->cfg.max_dests;
-    if (!d && b->dest_count >= 4 * (uint64_t)max + 256) return false; // feasibility distances are never thrown away
-    if (b->learnt < max) return true;
-    if (!b->far_count) far_collect(b);
-    while (b->far_count) {
-        const struct far *f = &b->far[b->far_count - 1];
-        struct dest *victim = &b->dests[f->dest];
-        if (!(victim->flags & DEST_LEARNT) || victim->flags & DEST_OWN || victim->metric < f->metric) {
-            b->far_count--; // gone, or nearer than it was
-            continue;
-        }
-        if (metric + metric / 16u + 16u >= f->metric) return false;
-        b->far_count--;
-        evict(b, victim);
-        return b->learnt < max;
-    }
-    return false;
 }

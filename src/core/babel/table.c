@@ -81,17 +81,10 @@ struct dest *dest_new(struct babel *b, const struct bw_prefix *p)
     else i = b->dest_top++;
     uint32_t hash = hash_of(b, &p->addr, p->len);
     *slot_of(b, hash, p) = (struct hash_slot){hash, i};
-    b->dests[i] = (struct dest){.addr = p->addr, .len = p->len, .flags = DEST_USED, .selected = SEL_NONE, .metric = INF,
+    b->dests[i] = (struct dest){.addr = p->addr, .len = p->len, .flags = DEST_USED, .selected = SEL_NONE, .metric = INF, .holder = BABEL_ANY_SLOT,
                                 .told = INF, .own_metric = INF, .sent_before = INF, .sent_now = INF, .base_src = TOLD_NOTHING, .prev = NIL, .next = NIL, .later = NIL, .requests = NIL};
     b->dest_count++;
     return &b->dests[i];
-}
-
-static bool has_routes(const struct babel *b, uint32_t dest)
-{
-    for (uint32_t k = 0; k < b->neigh_top; k++)
-        if (b->neigh[k] && route_get(b->neigh[k], dest)) return true;
-    return false;
 }
 
 static bool has_sources(const struct dest *d)
@@ -104,12 +97,9 @@ static bool has_sources(const struct dest *d)
 void dest_release(struct babel *b, struct dest *d)
 {
     uint32_t i = dest_index(b, d);
-    if (has_routes(b, i)) return;
-    if (d->flags & DEST_LEARNT) {
-        d->flags &= (uint16_t)~DEST_LEARNT;
-        b->learnt--;
-    }
-    if (d->flags & (DEST_OWN | DEST_HELD | DEST_LATER) || has_sources(d)) return;
+    cap_route_gone(b, d);
+    if (d->flags & (DEST_LEARNT | DEST_OWN | DEST_HELD | DEST_LATER) || has_sources(d)) return;
+    cap_dest_gone(b, d);
     requests_forget(b, d);
     change_unlink(b, d);
     dest_waits(b, d, false);
@@ -212,10 +202,7 @@ struct route *route_new(struct babel *b, struct neighbour *n, struct dest *d)
     }
     n->col[i] = (struct route){.flags = ROUTE_PRESENT};
     n->routes++;
-    if (!(d->flags & DEST_LEARNT)) {
-        d->flags |= DEST_LEARNT;
-        b->learnt++;
-    }
+    cap_route_new(b, n, d);
     return &n->col[i];
 }
 

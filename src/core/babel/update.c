@@ -126,7 +126,7 @@ static void update_route(struct babel *b, struct neighbour *n, struct dest *d, c
 static void new_route(struct babel *b, struct neighbour *n, struct dest *d, const struct babel_tlv *t)
 {
     uint32_t cost = n->cost == INF ? n->ifc->p.cost : n->cost, metric = t->update.metric + cost;
-    if (!(d && d->flags & DEST_LEARNT) && !dest_admit(b, d, metric >= INF ? INF - 1 : (uint16_t)metric)) {
+    if (!(d && d->flags & DEST_LEARNT) && !cap_admit(b, n, d, &t->update.prefix, metric >= INF ? INF - 1 : (uint16_t)metric)) {
         babel_drop(b, BABEL_DROP_CAP);
         return;
     }

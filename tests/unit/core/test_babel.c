@@ -799,6 +799,86 @@ static void cap_keeps_the_nearest(void **state)
     bench_free(w);
 }
 
+// Slot 0 is honest, slot 1 invents destinations that are near.
+static struct bench *with_cap(uint32_t cap)
+{
+    struct bench *w = bench_new(true, cap);
+    w->auto_ack = true;
+    for (unsigned k = 0; k < 3; k++) {
+        assert_int_equal(babel_iface_add(w->b, (uint16_t)k, NULL, w->now), 0);
+        w->hello[k] = true;
+    }
+    w->next_hello = w->now;
+    run(w, 1 * BW_S);
+    return w;
+}
+static void updates(struct bench *w, unsigned slot, unsigned from, unsigned count, uint16_t metric)
+{
+    for (unsigned k = from; k < from + count; k++) {
+        char p[64];
+        snprintf(p, sizeof p, "fc12::%x:%x/128", slot + 1, k);
+        update(w, slot, p, (uint8_t)(slot + 1), 1, metric);
+        if (k % 100 == 0) run(w, 20 * BW_MS);
+    }
+}
+static unsigned known(struct bench *w, unsigned slot, unsigned from, unsigned count)
+{
+    unsigned n = 0;
+    for (unsigned k = from; k < from + count; k++) {
+        char p[64];
+        snprintf(p, sizeof p, "fc12::%x:%x/128", slot + 1, k);
+        n += via(w, p) == (int)slot;
+    }
+    return n;
+}
+
+static void cap_is_shared(void **state)
+{
+    (void)state;
+    struct bench *w = with_cap(1024);
+    update(w, 0, "fc00::e/128", 9, 1, 9000);
+    updates(w, 0, 0, 600, 5000);
+    updates(w, 1, 0, 3000, 1);
+    assert_in_range(known(w, 1, 0, 3000), 511, 513); // its share, all the same
+    assert_in_range(known(w, 0, 0, 600), 500, 513);
+    assert_int_equal(via(w, "fc00::e/128"), 0);
+    update(w, 2, "fc12::3:1/128", 3, 1, 20000); // a third comes late and is far away
+    assert_int_equal(via(w, "fc12::3:1/128"), 2);
+    updates(w, 2, 2, 10, 20000);
+    assert_int_equal(known(w, 2, 1, 11), 11);
+    babel_iface_remove(w->b, 1, w->now); // what it held is free
+    updates(w, 0, 0, 600, 5000);
+    assert_int_equal(known(w, 0, 0, 600), 600);
+    bench_free(w);
+
+    w = with_cap(1024); // it comes first and takes all
+    updates(w, 1, 0, 3000, 1);
+    assert_int_equal(known(w, 1, 0, 3000), 1024);
+    update(w, 0, "fc00::e/128", 9, 1, 9000);
+    assert_int_equal(via(w, "fc00::e/128"), 0);
+    updates(w, 0, 0, 600, 5000);
+    assert_in_range(known(w, 0, 0, 600), 250, 513);
+    bench_free(w);
+}
+
+// Destinations that come and go leave feasibility distances behind, which stay for minutes: nor do those crowd out others.
+static void cap_on_what_is_kept_is_shared(void **state)
+{
+    (void)state;
+    struct bench *w = with_cap(256);
+    updates(w, 0, 0, 10, 5000);
+    run(w, 200 * BW_MS);
+    for (unsigned k = 0; k < 20000; k += 50) {
+        updates(w, 1, k, 50, 1);
+        run(w, 100 * BW_MS); // announced
+        updates(w, 1, k, 50, BABEL_INFINITY);
+    }
+    updates(w, 0, 10, 100, 5000);
+    assert_int_equal(known(w, 0, 0, 110), 110);
+    assert_true(babel_counters(w->b)->drops[BABEL_DROP_CAP] > 1000);
+    bench_free(w);
+}
+
 struct failing {
     struct bw_mem mem;
     long left;
@@ -885,6 +965,7 @@ int main(void)
         cmocka_unit_test(own_seqno), cmocka_unit_test(forwards_seqno_requests), cmocka_unit_test(what_is_not_learnt),
         cmocka_unit_test(restricted_originations), cmocka_unit_test(no_transit), cmocka_unit_test(hysteresis),
         cmocka_unit_test(start_that_is_not_clean), cmocka_unit_test(stops_properly), cmocka_unit_test(cap_keeps_the_nearest),
+        cmocka_unit_test(cap_is_shared), cmocka_unit_test(cap_on_what_is_kept_is_shared),
         cmocka_unit_test(without_memory), cmocka_unit_test(counts_what_it_drops),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
