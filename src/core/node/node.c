@@ -159,6 +159,7 @@ void node_free(struct node *n)
     babel_free(n->babel);
     discover_free(n->discover);
     linkset_free(n->links);
+    fwd_snapshot_free(n->spare);
     struct prefix_list *lists[] = {&n->exports, &n->imports, &n->denied, &n->local, &n->blocked, &n->believed};
     for (unsigned i = 0; i < sizeof lists / sizeof *lists; i++) prefix_list_free(n, lists[i]);
     bw_free(n->mem, n->neighbours, n->slots * sizeof *n->neighbours);

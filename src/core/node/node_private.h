@@ -51,6 +51,8 @@ struct node {
     bool keys_changed, routes_changed, announce, setup_changed;
     bool exits_stale; // Babel's routes changed since core/exit was told
     bw_time publish_at; // BW_NEVER: nothing to publish
+    bw_time stale_since; // the packet path works with an old table for lack of memory; 0: no
+    struct fwd_snapshot *spare; // that forwards nothing, for when it has been stale for too long
     bw_time started, now;
     uint64_t unix_ns;
     uint8_t hash_key[16];

@@ -1,5 +1,9 @@
-// The snapshot that the packet path works on, built from links, routes and tunnels.
+// The snapshot that the packet path works on, built from links, routes and tunnels. When there is no memory for a new one,
+// the old one serves for a moment; after that a spare one that knows no route does, because packets that follow routes of
+// long ago may go round. Babel says nothing meanwhile: what this node would announce it cannot do.
 #include "core/node/node_private.h"
+
+#define STALE_MAX (3 * BW_S) // less than it takes a neighbour to believe anew in a route that it has lost
 
 struct routes {
     struct node *n;
@@ -110,6 +114,30 @@ static struct fwd_snapshot *build(struct node *n, struct links *l, struct routes
     return fwd_snapshot_new(n->mem, &c);
 }
 
+static void published(struct node *n)
+{
+    n->keys_changed = n->routes_changed = false;
+    n->publish_at = BW_NEVER;
+    n->stale_since = 0;
+    struct fwd_config nothing = {.self = n->config.id->addr, .linklocal = identity_linklocal(n->config.id->router_id)};
+    if (!n->spare) n->spare = fwd_snapshot_new(n->mem, &nothing);
+}
+
+static void not_published(struct node *n)
+{
+    n->publish_at = n->now + BW_S;
+    if (!n->stale_since) {
+        n->stale_since = n->now;
+        bw_log(n->log, BW_ERROR, "no memory for the forwarding table: the old one stays for now");
+    } else if (n->spare && n->now - n->stale_since >= STALE_MAX) {
+        bw_log(n->log, BW_ERROR, "no memory for the forwarding table for %u s: nothing is forwarded until there is",
+               (unsigned)(STALE_MAX / BW_S));
+        struct fwd_snapshot *s = n->spare;
+        n->spare = NULL;
+        n->out.publish(n->out.ctx, s);
+    }
+}
+
 void node_publish(struct node *n)
 {
     struct links l = {0};
@@ -132,12 +160,10 @@ void node_publish(struct node *n)
     bw_free(n->mem, mesh.v, mesh.room * sizeof *mesh.v);
     bw_free(n->mem, tunnels, tunnel_count * sizeof *tunnels);
     bw_free(n->mem, tun, tun_count * sizeof *tun);
-    if (s) {
-        n->keys_changed = n->routes_changed = false;
-        n->publish_at = BW_NEVER;
-        n->out.publish(n->out.ctx, s);
-    } else {
-        n->publish_at = n->now + BW_S; // the packet path goes on with the old one meanwhile
-        bw_log(n->log, BW_ERROR, "no memory for the forwarding table: the old one stays for now");
+    if (!s) {
+        not_published(n);
+        return;
     }
+    published(n);
+    n->out.publish(n->out.ctx, s);
 }

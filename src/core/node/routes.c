@@ -19,6 +19,7 @@ static void on_send(void *ctx, uint16_t slot, const struct bw_addr *dst, const u
     BW_ASSERT(len <= BABEL_PAYLOAD_MAX);
     // Whoever hears of a route may use it at once: the packet path must have it by then, or packets would go round.
     if (n->routes_changed) node_publish(n);
+    if (n->routes_changed) return; // no memory: not heard of until there is
     uint16_t udp = (uint16_t)(UDP_HEADER + len);
     struct bw_addr src = identity_linklocal(n->config.id->router_id);
     ip6_header(packet, 0, udp, IP_UDP, 1, &src, dst);
