@@ -96,14 +96,14 @@ def all_active(lab, names, seconds):
 @labkit.test
 def fifty_greedy_clients_and_the_owner():
     exit_ = "n1"
-    sets = "limit-down=90mbit limit-up=40mbit floor-down=20mbit floor-up=10mbit".split()
+    sets = "limit-down=45mbit limit-up=20mbit floor-down=10mbit floor-up=5mbit".split()
     with Lab("star", "--nodes", CLIENTS + 1, "--share", "1", *[w for s in sets for w in ("--set", f"internet.{s}")]) as lab:
-        lab.link(exit_, "internet", "rate=100mbit")
+        lab.link(exit_, "internet", "rate=50mbit")
         serving(lab)
         clients = [n for n in lab.nodes() if n != exit_]
         all_active(lab, clients, 60)
         notes = []
-        for way, limit, floor, name in ((DOWN, 90, 20, "down"), (UP, 40, 10, "up")):
+        for way, limit, floor, name in ((DOWN, 45, 10, "down"), (UP, 20, 5, "up")):
             jobs = [loading(lab, n, way) for n in clients]
             wait_until(lambda: min(window(jobs, 1)) > 0.05, 30, "everybody loading")
             window(jobs, 3)  # until shares have settled
@@ -114,10 +114,17 @@ def fifty_greedy_clients_and_the_owner():
             want(sum(rates) > 0.6 * limit, f"{name}: {sum(rates):.1f} Mbit/s used of {limit}")
             want(sum(rates) < 1.1 * limit, f"{name}: {sum(rates):.1f} Mbit/s passed a limit of {limit}")
             owner = loading(lab, exit_, way)
-            wait_until(lambda: window([owner], 2)[0] > 0.9 * floor, 20, f"{name}: the owner at its floor")
-            got = window([owner], 6)[0]
-            want(got > 0.9 * floor, f"{name}: the owner got {got:.1f} Mbit/s, its floor is {floor}")
-            notes.append(f"owner {got:.1f} (floor {floor})")
+            got = []
+
+            def kept():  # over six seconds; where the machine is busy with other things not at the first try
+                got.append(window([owner], 6)[0])
+                return got[-1] > 0.9 * floor
+
+            try:
+                wait_until(kept, 40, "the owner at its floor")
+            except labkit.Failure:
+                raise labkit.Failure(f"{name}: the owner got {got} Mbit/s, its floor is {floor}") from None
+            notes.append(f"owner {got[-1]:.1f} (floor {floor})")
             for j in jobs + [owner]:
                 j.stop()
         return "; ".join(notes)
