@@ -64,7 +64,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     now += 20 * BW_MS; // slow enough for the request limit
     decoders((const char *)data, size);
     packets(data, size);
-    int status = exits_post_lease(&exits, &id.addr, (const char *)data, size, out, sizeof out, &n, &changed, &r, now);
+    int status = exits_post_lease(&exits, &id.addr, &id.addr, (const char *)data, size, out, sizeof out, &n, &changed, &r, now);
     if (status != 400 && status != 403 && status != 409 && status != 200) __builtin_trap();
     if (status == 200 || exits_active(&exits) || mem.used != used) __builtin_trap(); // nobody can sign by chance
     size_t answer = exits_answer(&exits, &id.addr, data, size, (uint8_t *)out, sizeof out);

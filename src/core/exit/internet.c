@@ -261,7 +261,9 @@ int internet_request(struct internet *i, const struct bw_addr *caller, const cha
     *n = 0;
     if (!strcmp(path, "/v1/exit") && !strcmp(method, "GET")) return exits_get_offer(&i->exits, &i->book, out, cap, n, now);
     if (strcmp(path, "/v1/lease") || strcmp(method, "POST")) return 404;
-    int status = exits_post_lease(&i->exits, caller, body, len, out, cap, n, &changed, &r, now);
+    struct bw_addr via = {0};
+    (void)i->ops.metric(i->ops.ctx, caller, &via);
+    int status = exits_post_lease(&i->exits, caller, &via, body, len, out, cap, n, &changed, &r, now);
     for (unsigned k = 0; status == 200 && k < r.known_count; k++) book_hear(&i->book, &r.known[k], now);
     run(i, changed, now);
     return status;

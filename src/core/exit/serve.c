@@ -1,8 +1,12 @@
 // The exit's two resources: GET /v1/exit and POST /v1/lease (docs/spec/exit.md, sections 3 and 4).
 #include "core/exit/server.h"
 
-#define REQUESTS_PER_S 100u
-#define REQUESTS_BURST 200u
+// Checking signatures costs. Each neighbour through which requests come has a little of its own, so that a flood through one
+// does not shut out the clients behind others; what goes beyond that shares the rest.
+#define OWN_PER_S 20u
+#define OWN_BURST 40u
+#define ALL_PER_S 80u
+#define ALL_BURST 160u
 
 static int answer(int status, int n, size_t *len)
 {
@@ -32,19 +36,37 @@ int exits_get_offer(struct exits *s, const struct book *others, char *out, size_
     return answer(200, offer_answer_encode(&own, more, count, out, cap), n);
 }
 
-static bool token(struct exits *s, bw_time now)
+static bool take(struct exits_budget *b, uint32_t per_s, uint32_t burst, bw_time now)
 {
-    uint64_t more = (now - s->tokens_at) * REQUESTS_PER_S / BW_S;
-    if (!s->tokens_at || s->tokens + more > REQUESTS_BURST) {
-        s->tokens = REQUESTS_BURST;
-        s->tokens_at = now;
+    uint64_t more = (now - b->at) * per_s / BW_S;
+    if (!b->at || b->tokens + more > burst) {
+        b->tokens = burst;
+        b->at = now;
     } else if (more) {
-        s->tokens += (uint32_t)more;
-        s->tokens_at = now;
+        b->tokens += (uint32_t)more;
+        b->at = now;
     }
-    if (!s->tokens) return false;
-    s->tokens--;
+    if (!b->tokens) return false;
+    b->tokens--;
     return true;
+}
+
+// The neighbour's budget; a new one takes the place of that used longest ago.
+static struct exits_budget *budget_of(struct exits *s, const struct bw_addr *via)
+{
+    struct exits_budget *oldest = &s->budget[0];
+    for (unsigned i = 0; i < EXITS_BUDGETS; i++) {
+        struct exits_budget *b = &s->budget[i];
+        if (b->at && bw_addr_eq(&b->via, via)) return b;
+        if (b->at < oldest->at) oldest = b;
+    }
+    *oldest = (struct exits_budget){.via = *via};
+    return oldest;
+}
+
+static bool may_ask(struct exits *s, const struct bw_addr *via, bw_time now)
+{
+    return take(budget_of(s, via), OWN_PER_S, OWN_BURST, now) || take(&s->budget_all, ALL_PER_S, ALL_BURST, now);
 }
 
 static int stale(struct exits *s, char *out, size_t cap, size_t *n, bw_time now)
@@ -90,24 +112,24 @@ static int release(struct exits *s, struct exits_lease *l, const struct lease_re
     return answer(200, (int)sizeof done - 1, n);
 }
 
-static int grant(struct exits *s, const struct lease_request *r, char *out, size_t cap, size_t *n, bool *changed, bw_time now)
+static int grant(struct exits *s, const struct lease_request *r, const struct bw_addr *via, char *out, size_t cap, size_t *n, bool *changed, bw_time now)
 {
     struct exits_lease *l;
     if (!s->plan.on) return refuse_off(s, out, cap, n);
     if (!(r->v4 && s->uplink4) && !(r->v6 && s->plan.v6))
         return refuse(s, EXITS_OFF, 503, "no-family", "no family that you ask for is carried here now", out, cap, n);
-    int err = exits_grant(s, r, &l, changed, now);
+    int err = exits_grant(s, r, via, &l, changed, now);
     if (err == BW_ERR_DENIED) return refuse(s, EXITS_FORGED, 403, "other-key", "this address has a lease under another key", out, cap, n);
-    if (err) return refuse(s, EXITS_FULL, 503, "pool-full", "all leases are taken; try another exit", out, cap, n);
+    if (err) return refuse(s, EXITS_FULL, 503, "pool-full", "no lease is left for you; try another exit", out, cap, n);
     return give(s, l, r, out, cap, n, now);
 }
 
-int exits_post_lease(struct exits *s, const struct bw_addr *caller, const char *body, size_t len, char *out, size_t cap,
-                     size_t *n, bool *changed, struct lease_request *r, bw_time now)
+int exits_post_lease(struct exits *s, const struct bw_addr *caller, const struct bw_addr *via, const char *body, size_t len,
+                     char *out, size_t cap, size_t *n, bool *changed, struct lease_request *r, bw_time now)
 {
     struct signed_part part;
     *n = 0;
-    if (!token(s, now)) return refuse(s, EXITS_BUSY, 429, "busy", "too many requests; try again in a second", out, cap, n);
+    if (!may_ask(s, via, now)) return refuse(s, EXITS_BUSY, 429, "busy", "too many requests; try again in a second", out, cap, n);
     if (lease_request_decode(body, len, r, &part))
         return refuse(s, EXITS_BAD, 400, "malformed", "not a lease request", out, cap, n);
     if (!bw_addr_eq(caller, &r->address) || !bw_addr_eq(&r->exit, &s->id->addr) || record_verify(&part, &r->address))
@@ -119,5 +141,5 @@ int exits_post_lease(struct exits *s, const struct bw_addr *caller, const char *
         if (!i && l->active && !r->release && s->plan.on) return give(s, l, r, out, cap, n, now); // the answer was lost
         return refuse(s, EXITS_REPLAYED, 409, "replayed", "this request was answered before", out, cap, n);
     }
-    return r->release ? release(s, l, r, out, cap, n, changed, now) : grant(s, r, out, cap, n, changed, now);
+    return r->release ? release(s, l, r, out, cap, n, changed, now) : grant(s, r, via, out, cap, n, changed, now);
 }

@@ -6,6 +6,9 @@
 #define LEASES 1024u
 #define POOL_LEN 16
 #define KEEP_FACTOR 2          // kept addresses at most: as many again as leases
+#define UNUSED_US (60 * BW_S)  // a client sends a heartbeat a second: a lease without a packet for so long is nobody's
+#define VIA_SOME 8u            // leases that a neighbour's clients may have in any case
+#define VIA_FACTOR 3u          // and at most so many times as many as are left
 #define STAMP_EPOCH_US (300 * BW_S)
 #define OFFER_FRESH_US (60 * BW_S)
 #define OFFER_LIFETIME_S 600u
@@ -178,11 +181,23 @@ static struct exits_lease *first_lease(struct exits *s, const struct lease_reque
     return l;
 }
 
-int exits_grant(struct exits *s, const struct lease_request *r, struct exits_lease **out, bool *changed, bw_time now)
+// A neighbour, and all who ask through it, never gets the last lease: keys cost nothing, and whoever makes a thousand must
+// leave some to those who come by other ways.
+static bool has_room(const struct exits *s, const struct bw_addr *via)
+{
+    uint32_t max = s->config.max_leases, hosts = pool_hosts(&s->plan.pool4), active = exits_active(s), held = 0;
+    if (max > hosts) max = hosts;
+    if (active >= max) return false;
+    for (unsigned i = 0; i < s->count; i++) held += s->lease[i].active && bw_addr_eq(&s->lease[i].via, via);
+    return held < VIA_SOME || held < VIA_FACTOR * (max - active);
+}
+
+int exits_grant(struct exits *s, const struct lease_request *r, const struct bw_addr *via, struct exits_lease **out, bool *changed,
+                bw_time now)
 {
     struct exits_lease *l = exits_lease_of(s, &r->address);
     if (l && memcmp(l->key, r->key, sizeof l->key)) return BW_ERR_DENIED;
-    if ((!l || !l->active) && exits_active(s) >= s->config.max_leases) return BW_ERR_NOMEM;
+    if ((!l || !l->active) && !has_room(s, via)) return BW_ERR_NOMEM;
     if (!l) l = first_lease(s, r, now);
     if (!l) return BW_ERR_NOMEM;
     bool v4 = r->v4 && s->uplink4, v6 = r->v6 && s->uplink6, was = l->active;
@@ -190,6 +205,7 @@ int exits_grant(struct exits *s, const struct lease_request *r, struct exits_lea
     *changed |= !was || v4 != l->v4 || v6 != l->v6;
     l->v4 = v4;
     l->v6 = v6;
+    l->via = *via;
     l->expires = now + s->config.lifetime_s * BW_S;
     l->serial = ++s->serial;
     memmove(l->nonces[1], l->nonces[0], sizeof l->nonces - sizeof l->nonces[0]);
@@ -326,12 +342,18 @@ void exits_wall(struct exits *s, uint64_t unix_s, bw_time now)
     if (step > 2 || step < -2) s->wall_minus_now_s = wall; // rounding is no news
 }
 
+static bw_time end_of(const struct exits_lease *l)
+{
+    bool used = atomic_load_explicit(&l->shared->last_rx, memory_order_relaxed);
+    return used ? l->expires : bw_time_min(l->expires, l->since + UNUSED_US);
+}
+
 bool exits_tick(struct exits *s, bw_time now)
 {
     bool changed = false;
     for (unsigned i = 0; i < s->count; i++) {
         struct exits_lease *l = &s->lease[i];
-        if (!l->active || now < l->expires) continue;
+        if (!l->active || now < end_of(l)) continue;
         deactivate(s, l, now);
         s->counts[EXITS_EXPIRED]++;
         changed = true;
@@ -344,7 +366,7 @@ bw_time exits_deadline(const struct exits *s)
 {
     bw_time t = s->meter_next;
     for (unsigned i = 0; i < s->count; i++)
-        if (s->lease[i].active) t = bw_time_min(t, s->lease[i].expires);
+        if (s->lease[i].active) t = bw_time_min(t, end_of(&s->lease[i]));
     return t;
 }
 

@@ -61,6 +61,7 @@ struct exits_lease {
     uint32_t host;                          // number inside the pools
     bool active;                            // no: the address is only kept in case the client comes back
     bool v4, v6;                            // what the client has
+    struct bw_addr via;                     // the neighbour through which it asked; zero: unknown
     bw_time since, expires;
     uint64_t since_s; // in Unix time, for the log; 0: the clock was not known
     uint64_t serial;
@@ -86,6 +87,13 @@ enum exits_count { // refusals, for /metrics
 };
 const char *exits_count_name(enum exits_count c);
 
+#define EXITS_BUDGETS 32
+struct exits_budget { // lease requests that may be checked now
+    struct bw_addr via;
+    uint32_t tokens;
+    bw_time at; // counted up to then; 0: full
+};
+
 struct exits {
     struct bw_mem *mem;
     struct bw_rng *rng;
@@ -107,8 +115,7 @@ struct exits {
     size_t offer_len;
     bw_time offer_until;
     uint64_t offer_stamp_epoch;
-    uint32_t tokens;          // lease requests that may be checked now: signatures cost
-    bw_time tokens_at;
+    struct exits_budget budget[EXITS_BUDGETS], budget_all; // by neighbour; for all
     uint64_t counts[EXITS_COUNTS];
     struct limits limits;
     struct limit_client *meter; // active leases, for limits_tick
@@ -136,10 +143,10 @@ bw_time exits_deadline(const struct exits *s);
 // ---- HTTP over the mesh ----
 // GET /v1/exit. Returns the status; *n the length in out (cap >= OFFER_ANSWER_MAX).
 int exits_get_offer(struct exits *s, const struct book *others, char *out, size_t cap, size_t *n, bw_time now);
-// POST /v1/lease from `caller` (the connection's source address). *changed as above. `request` is filled when the answer is
-// 200, so that the caller can take in request->known.
-int exits_post_lease(struct exits *s, const struct bw_addr *caller, const char *body, size_t len, char *out, size_t cap,
-                     size_t *n, bool *changed, struct lease_request *request, bw_time now);
+// POST /v1/lease from `caller` (the connection's source address), `via` the next hop of the route to it (zero: unknown), against
+// whose share it counts. *changed as above. `request` is filled when the answer is 200, so that request->known can be taken in.
+int exits_post_lease(struct exits *s, const struct bw_addr *caller, const struct bw_addr *via, const char *body, size_t len,
+                     char *out, size_t cap, size_t *n, bool *changed, struct lease_request *request, bw_time now);
 
 // ---- packets ----
 // The answer to an inner packet of client `peer` to the gateway (FWD_PUNT_GATEWAY): an echo reply while the client's family
@@ -149,8 +156,10 @@ size_t exits_answer(const struct exits *s, const struct bw_addr *peer, const uin
 // ---- for serve.c: HTTP asks, leases answer ----
 int exits_own_offer(struct exits *s, struct offer_text *out, bw_time now) BW_NODISCARD; // signed
 bool exits_stamp_good(const struct exits *s, const uint8_t stamp[OFFER_STAMP], bw_time now);
-// A lease for the request's client, new or renewed. BW_ERR_NOMEM: all are taken; BW_ERR_DENIED: the address leases under another key.
-int exits_grant(struct exits *s, const struct lease_request *r, struct exits_lease **out, bool *changed, bw_time now) BW_NODISCARD;
+// A lease for the request's client, new or renewed. BW_ERR_NOMEM: all that it may have are taken; BW_ERR_DENIED: the address
+// leases under another key.
+int exits_grant(struct exits *s, const struct lease_request *r, const struct bw_addr *via, struct exits_lease **out, bool *changed,
+                bw_time now) BW_NODISCARD;
 bool exits_release(struct exits *s, struct exits_lease *l, bw_time now); // true: it was active
 struct exits_lease *exits_lease_of(struct exits *s, const struct bw_addr *address); // active or kept; NULL: none
 

@@ -33,6 +33,7 @@ struct house {
     bool changed;
     struct offer offer;
     struct lease lease;
+    struct bw_addr via; // the neighbour through which requests come
 };
 
 static void save(void *ctx, const struct exits_saved *l)
@@ -101,7 +102,7 @@ static int post_text(struct house *h, const struct bw_addr *caller, const char *
     struct lease_request got;
     struct signed_part part;
     h->changed = false;
-    int status = exits_post_lease(&h->s, caller, text, n, h->body, sizeof h->body, &h->len, &h->changed, &got, h->now);
+    int status = exits_post_lease(&h->s, caller, &h->via, text, n, h->body, sizeof h->body, &h->len, &h->changed, &got, h->now);
     assert_true(h->len > 0);
     if (status == 200 && !got.release) {
         assert_int_equal(lease_decode(h->body, h->len, &h->lease, &part), 0);
@@ -125,6 +126,11 @@ static int ask(struct house *h, const struct identity *id)
     return post(h, id, &r);
 }
 
+static void packet_from(struct house *h, const struct identity *id)
+{
+    atomic_store(&exits_lease_of(&h->s, &id->addr)->shared->last_rx, h->now);
+}
+
 static bool answered(const struct house *h, const char *code)
 {
     return memmem(h->body, h->len, code, strlen(code)) != NULL;
@@ -145,6 +151,7 @@ static void one_key_one_lease(void **state)
     assert_string_equal(h.offer.name, "mill");
     assert_int_equal(ask(&h, &client[0]), 200);
     assert_true(h.changed);
+    packet_from(&h, &client[0]);
     struct lease first = h.lease;
     assert_true(bw_prefix_has(&h.s.plan.pool4, &first.inner4) && bw_prefix_has(&h.s.plan.pool6, &first.inner6));
     assert_true(bw_addr_eq(&first.gateway4, &h.s.plan.gateway4) && bw_addr_eq(&first.dns[0], &first.gateway4));
@@ -377,10 +384,46 @@ static void floods_are_shed(void **state)
     for (unsigned i = 0; i < 1000; i++) checked += post_text(&h, &client[0].addr, "{\"version\":1}", 13) == 400;
     assert_in_range(checked, 1, 200);
     assert_true(answered(&h, "busy"));
+    struct bw_addr flooder = h.via;
+    for (unsigned k = 1; k < 40; k++) { // others are heard all the same
+        h.via = (struct bw_addr){{[15] = (uint8_t)k}};
+        assert_int_equal(post_text(&h, &client[1].addr, "{}", 2), 400);
+    }
+    h.via = flooder;
     assert_int_equal(h.mem.used, used);
     h.now += BW_S;
     assert_int_equal(get_offer(&h), 200);
     assert_int_equal(ask(&h, &client[0]), 200);
+    close_house(&h);
+}
+
+// One neighbour with as many keys as there are leases: others get some.
+static void leases_are_shared_out(void **state)
+{
+    (void)state;
+    enum { KEYS = 72 };
+    struct house h;
+    static struct identity key[KEYS];
+    open_house(&h, 0, 64, 1);
+    go(&h, false);
+    h.via = client[0].addr;
+    unsigned got = 0;
+    for (unsigned i = 0; i < KEYS; i++) {
+        key[i] = make_identity(i + 2000);
+        h.now += BW_S / 10;
+        assert_int_equal(get_offer(&h), 200);
+        got += ask(&h, &key[i]) == 200;
+    }
+    assert_int_equal(got, 48); // three quarters
+    h.via = client[1].addr;
+    for (unsigned i = 0; i < CLIENTS; i++) assert_int_equal(ask(&h, &client[i]), 200);
+    for (unsigned i = 0; i < CLIENTS; i++) packet_from(&h, &client[i]);
+    h.via = client[0].addr;
+    assert_int_equal(ask(&h, &key[0]), 200); // who has one renews it
+    assert_int_equal(ask(&h, &key[KEYS - 1]), 503);
+    for (unsigned k = 0; k < 61; k++) exits_tick(&h.s, h.now += BW_S);
+    assert_int_equal(exits_active(&h.s), CLIENTS); // the others were never used
+    assert_int_equal(h.s.counts[EXITS_EXPIRED], 48);
     close_house(&h);
 }
 
@@ -405,6 +448,7 @@ int main(void)
         cmocka_unit_test(heartbeats),
         cmocka_unit_test(ipv6_only_where_it_works),
         cmocka_unit_test(floods_are_shed),
+        cmocka_unit_test(leases_are_shared_out),
     };
     return cmocka_run_group_tests(tests, set_up, NULL);
 }
