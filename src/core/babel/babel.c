@@ -49,6 +49,7 @@ static void heap_fix(struct babel *b, struct iface *ifc)
 void iface_touch(struct babel *b, struct iface *ifc)
 {
     bw_time t = bw_time_min(bw_time_min(ifc->hello_at, ifc->flush_at), bw_time_min(ifc->resend_at, ifc->update_at));
+    t = bw_time_min(t, ifc->redump_at);
     for (unsigned k = 0; k < ifc->neigh_count; k++) t = bw_time_min(t, neighbour_deadline(ifc->neigh[k]));
     if (t == ifc->at) return;
     ifc->at = t;
@@ -165,7 +166,7 @@ int babel_iface_add(struct babel *b, uint16_t slot, const struct babel_iface_par
     ifc->greet_opaque = (uint16_t)bw_rng_u32(b->rng);
     ifc->bye_opaque = (uint16_t)bw_rng_u32(b->rng);
     ifc->hello_at = b->now + babel_jitter(b, 0, 10 * BW_MS);
-    ifc->flush_at = ifc->resend_at = ifc->update_at = BW_NEVER;
+    ifc->flush_at = ifc->resend_at = ifc->update_at = ifc->redump_at = BW_NEVER;
     ifc->at = BW_NEVER;
     ifc->cur = b->head;
     ifc->retract_from = b->change;
@@ -390,6 +391,7 @@ static void iface_run(struct babel *b, struct iface *ifc)
     for (unsigned k = ifc->neigh_count; k-- > 0;) (void)neighbour_timers(b, ifc->neigh[k]);
     if (ifc->hello_at <= b->now) send_hello(b, ifc);
     if (ifc->resend_at <= b->now) iface_resend(b, ifc);
+    if (ifc->redump_at <= b->now) iface_restart(b, ifc);
     if (ifc->update_at <= b->now) full_update(b, ifc);
     if (ifc->flush_at <= b->now) iface_flush(b, ifc);
     iface_touch(b, ifc);

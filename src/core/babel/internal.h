@@ -169,6 +169,7 @@ struct iface {
     struct flight flight[FLIGHT_MAX];
     unsigned flight_count, window;
     bw_time resend_at, update_at, dumped, interval; // interval: of full updates, as told to the peer
+    bw_time redump_at;  // the peer has asked for the table again, too soon to be answered at once
     uint32_t dump_next; // next destination of a full update; NIL: none going on
     bool own_due;       // originations on this link only are to be sent
     bool urgent;        // what waits is urgent: acknowledge soon

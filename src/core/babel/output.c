@@ -127,6 +127,7 @@ void iface_restart(struct babel *b, struct iface *ifc)
     ifc->window = WINDOW;
     ifc->own_due = true;
     ifc->dumped = b->now;
+    ifc->redump_at = BW_NEVER;
     ifc->dump_next = NIL;
     iface_set_interval(b, ifc);
     ifc->update_at = b->now + babel_jitter(b, ifc->interval * 3 / 4, ifc->interval * 9 / 10);

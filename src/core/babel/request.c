@@ -8,6 +8,7 @@ enum {
     REQUESTS_MIN = 256,
 };
 #define FIRST_WAIT (500 * BW_MS)
+#define DUMP_GAP (500 * BW_MS) // between two tables that a neighbour asks for
 
 // ---- the table of pending requests (section 3.2.7) ----
 
@@ -198,8 +199,10 @@ void request_satisfy(struct babel *b, struct dest *d)
 
 void route_request_received(struct babel *b, struct neighbour *n, const struct babel_tlv *t)
 {
-    if (!t->route_request.wildcard) answer(b, n->ifc, &t->route_request.prefix, false);
-    else if (b->now >= n->ifc->dumped + 500 * BW_MS || !n->ifc->dumped) iface_restart(b, n->ifc);
+    struct iface *ifc = n->ifc;
+    if (!t->route_request.wildcard) answer(b, ifc, &t->route_request.prefix, false);
+    else if (!ifc->dumped || b->now >= ifc->dumped + DUMP_GAP) iface_restart(b, ifc);
+    else ifc->redump_at = ifc->dumped + DUMP_GAP; // what it lost since may be what it had a moment ago
 }
 
 // Section 3.2.2: one step per request. Only when a neighbour insists on a far newer number has an earlier life of this node

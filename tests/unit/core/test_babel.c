@@ -543,6 +543,16 @@ static void answers_route_requests(void **state)
     push(w, 1, &x);
     run(w, 200 * BW_MS);
     assert_non_null(find(w, 1, BABEL_UPDATE, D));
+    w->count = 0;
+    for (unsigned k = 0; k < 3; k++) { // again at once: the answer comes later, and once
+        push(w, 1, &x);
+        run(w, 50 * BW_MS);
+        assert_null(find(w, 1, BABEL_UPDATE, D));
+    }
+    run(w, 400 * BW_MS);
+    unsigned answers = 0;
+    for (unsigned k = 0; k < w->count; k++) answers += w->log[k].slot == 1 && w->log[k].t.type == BABEL_UPDATE;
+    assert_int_equal(answers, 1);
     bench_free(w);
 }
 
