@@ -8,9 +8,9 @@
 
 #include "os/why.h"
 
-#define METRIC 4870 // of routes in the main table: whatever else the machine has for the same prefix comes first
+#define METRIC 4870 // of our routes: whatever else the machine has for the same prefix comes first
 #define ADDRS 8
-#define RULES 8
+#define RULES 10
 #define FIXED_ROUTES 16 // besides believed prefixes
 #define HALVES 7        // prefixes up to this length are pieces of a default route; fc00::/8 is not
 #define LOOSE "2"       // rp_filter: a source must be routable, by whatever interface
@@ -73,9 +73,10 @@ static void want_route(struct set *s, const struct os_route *r)
     s->route[s->routes++] = *r;
 }
 
-static void to_tun(struct set *s, const struct netconf_want *w, const struct bw_prefix *dst, const struct bw_addr *src, uint32_t mtu)
+static void to_tun(struct set *s, const struct netconf_want *w, uint32_t table, const struct bw_prefix *dst, const struct bw_addr *src,
+                   uint32_t mtu)
 {
-    struct os_route r = {.dst = *dst, .table = OS_NL_TABLE_MAIN, .out_if = w->ifindex, .metric = METRIC, .mtu = mtu};
+    struct os_route r = {.dst = *dst, .table = table, .out_if = w->ifindex, .metric = METRIC, .mtu = mtu};
     if (src) r.src = *src;
     want_route(s, &r);
 }
@@ -85,10 +86,10 @@ static void want_mesh(struct set *s, const struct netconf_want *w)
     static const struct bw_prefix mesh = {{{0xfc}}, 8};
     want_addr(s, w, &w->mesh);
     if (w->shares) want_addr(s, w, &bw_addr_any_exit);
-    to_tun(s, w, &mesh, &w->mesh, 0);
+    to_tun(s, w, OS_NL_TABLE_MAIN, &mesh, &w->mesh, 0);
     for (unsigned i = 0; i < w->believed_count; i++) {
         const struct bw_prefix *p = &w->believed[i];
-        to_tun(s, w, p, bw_prefix_is_v4(p) ? NULL : &w->mesh, 0);
+        to_tun(s, w, NETCONF_TABLE_MESH, p, bw_prefix_is_v4(p) ? NULL : &w->mesh, 0);
     }
 }
 
@@ -98,8 +99,8 @@ static void want_share(struct set *s, const struct netconf_want *w)
     if (!p->wanted) return;
     want_addr(s, w, &p->gateway4);
     want_addr(s, w, &p->gateway6);
-    if (p->pool4.len) to_tun(s, w, &p->pool4, &p->gateway4, p->mtu);
-    if (p->pool6.len) to_tun(s, w, &p->pool6, &p->gateway6, p->mtu);
+    if (p->pool4.len) to_tun(s, w, OS_NL_TABLE_MAIN, &p->pool4, &p->gateway4, p->mtu);
+    if (p->pool6.len) to_tun(s, w, OS_NL_TABLE_MAIN, &p->pool6, &p->gateway6, p->mtu);
 }
 
 static void want_default(struct set *s, const struct netconf_want *w, bool v4, const struct bw_addr *inner)
@@ -123,8 +124,8 @@ static void want_exit(struct set *s, const struct netconf_want *w)
     want_addr(s, w, &p->inner4);
     want_addr(s, w, &p->inner6);
     struct bw_prefix gateway4 = bw_prefix_host(&p->gateway4), gateway6 = bw_prefix_host(&p->gateway6);
-    if (is_set(&p->inner4)) to_tun(s, w, &gateway4, &p->inner4, p->mtu); // also where the LAN uses 100.64.0.0/10
-    if (is_set(&p->inner6)) to_tun(s, w, &gateway6, &p->inner6, p->mtu);
+    if (is_set(&p->inner4)) to_tun(s, w, OS_NL_TABLE_MAIN, &gateway4, &p->inner4, p->mtu); // also where the LAN uses 100.64.0.0/10
+    if (is_set(&p->inner6)) to_tun(s, w, OS_NL_TABLE_MAIN, &gateway6, &p->inner6, p->mtu);
     want_default(s, w, true, &p->inner4);
     want_default(s, w, false, &p->inner6);
 }
@@ -138,8 +139,11 @@ static void want_rule(struct set *s, bool v4, uint32_t priority, uint32_t table,
 
 static void want_rules(struct set *s, const struct netconf_want *w)
 {
+    int32_t halves = w->killswitch ? HALVES : 0;
     for (int v4 = 0; v4 < 2; v4++) {
-        if (w->exit.active || w->killswitch) want_rule(s, v4, NETCONF_RULE_LAN, OS_NL_TABLE_MAIN, w->killswitch ? HALVES : 0);
+        if (w->exit.active || w->killswitch || w->believed_count) want_rule(s, v4, NETCONF_RULE_LAN, OS_NL_TABLE_MAIN, halves);
+        if (w->believed_count) want_rule(s, v4, NETCONF_RULE_MESH, NETCONF_TABLE_MESH, halves);
+        if (w->believed_count) want_rule(s, v4, NETCONF_RULE_LAST, NETCONF_TABLE_MESH, -1);
         if (w->exit.active) want_rule(s, v4, NETCONF_RULE_EXIT, NETCONF_TABLE, -1);
         if (w->killswitch) want_rule(s, v4, NETCONF_RULE_KILL, NETCONF_TABLE_KILL, -1);
     }
@@ -147,6 +151,14 @@ static void want_rules(struct set *s, const struct netconf_want *w)
     static const struct bw_prefix all4 = {{{[10] = 0xff, [11] = 0xff}}, 96}, all6;
     want_route(s, &(struct os_route){.dst = all4, .table = NETCONF_TABLE_KILL, .type = RTN_UNREACHABLE});
     want_route(s, &(struct os_route){.dst = all6, .table = NETCONF_TABLE_KILL, .type = RTN_UNREACHABLE});
+}
+
+static int by_place(const void *x, const void *y) // in the tables
+{
+    const struct os_route *a = x, *b = y;
+    if (a->table != b->table) return a->table < b->table ? -1 : 1;
+    int c = memcmp(&a->dst.addr, &b->dst.addr, sizeof a->dst.addr);
+    return c ? c : a->dst.len - b->dst.len;
 }
 
 static int wanted(struct set *s, const struct netconf_want *w)
@@ -158,16 +170,15 @@ static int wanted(struct set *s, const struct netconf_want *w)
     want_share(s, w);
     want_exit(s, w);
     want_rules(s, w);
+    qsort(s->route, s->routes, sizeof *s->route, by_place);
     return 0;
 }
 
 // ---- from what is to what shall be ----
 
-static const struct os_route *route_in(const struct set *s, const struct os_route *r) // same place in the table
+static const struct os_route *route_in(const struct set *s, const struct os_route *r)
 {
-    for (unsigned i = 0; i < s->routes; i++)
-        if (s->route[i].table == r->table && bw_prefix_eq(&s->route[i].dst, &r->dst)) return &s->route[i];
-    return NULL;
+    return s->routes ? bsearch(r, s->route, s->routes, sizeof *r, by_place) : NULL;
 }
 
 static bool same_route(const struct os_route *a, const struct os_route *b)

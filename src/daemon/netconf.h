@@ -2,12 +2,16 @@
 // sends everything but the underlay's own packets and the LAN's through the tunnel.
 //
 //   TUN           mesh address /128, fc00::e/128 while sharing, gateway addresses while sharing, leased addresses
-//   table main    fc00::/8, believed prefixes, lease pools, the exit's gateway -> TUN
+//   table main    fc00::/8, lease pools, the exit's gateway -> TUN
 //   table 4870    default routes -> TUN (a family that the lease lacks: unreachable)
-//   rules 4870    all: table main, but no default route of it        so that the LAN stays reachable; with killswitch = yes
+//   table 4872    believed prefixes -> TUN
+//   rules 4869    all: table main, but no default route of it        so that the LAN stays reachable; with killswitch = yes
 //                                                                    no route to more than a /8 either (another VPN's 0.0.0.0/1)
-//         4871    not mark 0x4870: table 4870                         the underlay's packets carry the mark
+//         4870    not mark 0x4870: table 4872, but no default either  the underlay's packets carry the mark: whatever neighbours
+//                                                                    announce, it does not catch packets to neighbours
+//         4871    not mark 0x4870: table 4870
 //         4872    not mark 0x4870: table 4871 (unreachable)           killswitch = yes: always there, exit or none
+//        32768    not mark 0x4870: table 4872                         after the machine's own default route, if it has one
 //
 // Everything carries byway's route protocol number, is diffed against what was set before, and is taken away by
 // netconf_remove, or by netconf_clean at the next start if the node was killed.
@@ -26,10 +30,13 @@
 
 #define NETCONF_TABLE 4870
 #define NETCONF_TABLE_KILL 4871
+#define NETCONF_TABLE_MESH 4872
 #define NETCONF_MARK 0x4870
-#define NETCONF_RULE_LAN 4870
+#define NETCONF_RULE_LAN 4869
+#define NETCONF_RULE_MESH 4870
 #define NETCONF_RULE_EXIT 4871
 #define NETCONF_RULE_KILL 4872
+#define NETCONF_RULE_LAST 32768
 
 struct netconf_want { // pointers must live during netconf_apply only
     const char *tun;

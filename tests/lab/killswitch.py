@@ -73,7 +73,7 @@ def a_killed_node_leaves_the_switch_on_and_a_stopped_one_does_not():
         frames = ear.quiet("kill and start")
         lab.stop("n1")
         want("byway" not in lab.run("n1", "nft", "list", "ruleset").stdout, "rules are left after an orderly stop")
-        want("487" not in lab.run("n1", "ip", "rule").stdout, "policy rules are left after an orderly stop")
+        want("proto 112" not in lab.run("n1", "ip", "rule").stdout, "policy rules are left after an orderly stop")
         want(lab.online("n1", WEB4 + "/") and lab.online("n1", WEB6 + "/"), "its own connection works again")
         ear = Listener(lab, "n1", "without")  # the same noise with nothing in its way: the judge does see it
         racket = noise(lab, "n1")
@@ -101,7 +101,7 @@ def a_start_that_fails_leaves_the_switch_on_and_it_can_be_lifted_by_hand():
         taken.stop()
         lab.run("n1", "nft", "delete", "table", "inet", "byway-guard")
         for family in ("-4", "-6"):
-            for rule in (4870, 4871, 4872):
+            for rule in (4869, 4870, 4871, 4872, 32768):
                 lab.run("n1", "ip", family, "rule", "del", "priority", rule, check=False)
         want(lab.online("n1", WEB4 + "/"), "lifted by hand")
 

@@ -97,7 +97,7 @@ static struct exitc_plan exit_plan(const char *inner4, const char *inner6)
 static void nothing_of_ours_is_left(void)
 {
     assert_string_equal(netns_output("ip route show table all proto 112; ip -6 route show table all proto 112"), "");
-    assert_string_equal(netns_output("ip rule show | grep 487; ip -6 rule show | grep 487"), "");
+    assert_string_equal(netns_output("ip rule show | grep 48; ip -6 rule show | grep 48"), "");
 }
 
 static void mesh_alone(void **state)
@@ -110,13 +110,13 @@ static void mesh_alone(void **state)
     apply();
     assert_true(says("ip link show byway0", "mtu 1420"));
     assert_true(says("ip -6 route get fc99::1", "dev byway0 proto 112 src fc12::1"));
-    assert_true(says("ip -6 route get fd09::1", "dev byway0 proto 112 src fc12::1"));
+    assert_true(says("ip -6 route get fd09::1", "dev byway0 table 4872 proto 112 src fc12::1"));
     assert_true(says("ip route get 10.9.1.1", "dev byway0"));
     assert_true(says("ip route get 192.168.5.9", "dev eth0")); // the machine's own comes first
     assert_true(says("ip route get 8.8.8.8", "dev eth0"));
     want.believed_count = 1;
     apply();
-    assert_false(strstr(netns_output("ip -6 route show proto 112"), "fd09") != NULL);
+    assert_false(strstr(netns_output("ip -6 route show table all proto 112"), "fd09") != NULL);
     want.shares = true;
     want.share = (struct exits_plan){.wanted = true, .on = true, .pool4 = prefix("100.70.0.0/16"), .pool6 = prefix("fd12:0:0:4870::/64"),
                                      .gateway4 = addr("100.70.0.1"), .gateway6 = addr("fd12:0:0:4870::1"), .mtu = 1380};
@@ -129,6 +129,67 @@ static void mesh_alone(void **state)
     apply();
     assert_false(strstr(netns_output("ip addr show dev byway0"), "100.70") != NULL);
     assert_false(strstr(netns_output("ip addr show dev byway0"), "fc00::e/128") != NULL);
+    netconf_remove(n);
+    nothing_of_ours_is_left();
+}
+
+// Whatever the neighbours announce, and we believe: packets to the neighbours themselves do not go there.
+static void the_underlay_stays_out_of_what_is_believed(void **state)
+{
+    (void)state;
+    if (!may) skip();
+    struct bw_prefix believed[] = {prefix("0.0.0.0/0"), prefix("::/0"), prefix("10.9.0.0/16"), prefix("198.51.100.7/32"), prefix("2001:db8:7::/48")};
+    want.believed = believed;
+    want.believed_count = 5;
+    apply();
+    assert_true(says("ip route get 10.9.1.1", "dev byway0"));
+    assert_true(says("ip route get 198.51.100.7", "dev byway0"));
+    assert_true(says("ip -6 route get 2001:db8:7::1", "dev byway0"));
+    assert_true(says("ip route get 10.9.1.1 mark 0x4870", "dev eth0"));
+    assert_true(says("ip route get 198.51.100.7 mark 0x4870", "dev eth0"));
+    assert_true(says("ip -6 route get 2001:db8:7::1 mark 0x4870", "dev eth0"));
+    assert_true(says("ip route get 8.8.8.8", "dev eth0")); // its own default route comes first
+    assert_true(says("ip -6 route get 2606::1", "dev eth0"));
+    assert_int_equal(netns_run(0, "ip route del default; ip -6 route del default"), 0);
+    assert_true(says("ip route get 8.8.8.8", "dev byway0"));
+    assert_true(says("ip -6 route get 2606::1", "dev byway0"));
+    assert_true(says("ip route get 8.8.8.8 mark 0x4870", "unreachable"));
+    assert_true(says("ip -6 route get 2606::1 mark 0x4870", "unreachable"));
+    assert_true(says("ip route get 192.168.5.9 mark 0x4870", "dev eth0"));
+    want.exit = exit_plan("100.70.3.4", NULL);
+    apply();
+    assert_true(says("ip route get 8.8.8.8", "table 4870"));
+    assert_true(says("ip route get 198.51.100.7", "table 4872"));
+    want.exit = (struct exitc_plan){0};
+    want.killswitch = true;
+    apply();
+    netconf_again(n); // with the last IPv4 address the kernel forgets the IPv4 routes; the daemon is told
+    apply();
+    assert_true(says("ip route get 8.8.8.8", "No route to host"));
+    assert_true(says("ip route get 10.9.1.1", "dev byway0"));
+    netconf_remove(n);
+    nothing_of_ours_is_left();
+}
+
+static void many_routes(void **state)
+{
+    (void)state;
+    if (!may) skip();
+    enum { MANY = 4096 };
+    static struct bw_prefix believed[MANY];
+    for (unsigned i = 0; i < MANY; i++) { // in no order
+        believed[i] = prefix("fd09::/64");
+        believed[i].addr.b[2] = (uint8_t)(i * 2654435761u >> 24);
+        believed[i].addr.b[6] = (uint8_t)(i >> 8), believed[i].addr.b[7] = (uint8_t)i;
+    }
+    want.believed = believed;
+    want.believed_count = MANY;
+    apply();
+    assert_string_equal(netns_output("ip -6 route show table 4872 | wc -l"), "4096\n");
+    want.believed = believed + 1;
+    want.believed_count = MANY - 2;
+    apply();
+    assert_string_equal(netns_output("ip -6 route show table 4872 | wc -l"), "4094\n");
     netconf_remove(n);
     nothing_of_ours_is_left();
 }
@@ -225,6 +286,8 @@ int main(void)
     if (!may) print_message("no network namespace or no TUN device may be made here: skipped\n");
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(mesh_alone, start, stop),
+        cmocka_unit_test_setup_teardown(the_underlay_stays_out_of_what_is_believed, start, stop),
+        cmocka_unit_test_setup_teardown(many_routes, start, stop),
         cmocka_unit_test_setup_teardown(through_an_exit, start, stop),
         cmocka_unit_test_setup_teardown(kill_switch, start, stop),
         cmocka_unit_test_setup_teardown(after_a_kill, start, stop),
