@@ -59,6 +59,17 @@ with step("the exit's own networks are out of bounds"):
     netkit.web(m, "10.55.0.1", 81)
     code, out, _ = s.status("curl", "-sS", "-m", "2", "--interface", "10.77.9.1", "http://10.55.0.1:81/")
     check(code != 0, "it answered: " + out)
+with step("it cannot pass for a client that leases an address"):
+    pool = re.search(r"100\.[\d.]+/16", m.run("ip", "route")).group().split(".")
+    stolen = "%s.%s.7.7" % (pool[0], pool[1])
+    s.address("lo", stolen + "/32")
+
+    def refused():
+        return int(re.search(r'reason="tunnel_source"} (\d+)', m.run("curl", "-s", "http://127.0.0.1:4871/metrics"))[1])
+
+    check(refused() == 0, "refused before")
+    s.status("curl", "-sS", "-m", "2", "--interface", stolen, "http://203.0.113.80/")
+    check(refused() > 0, "nothing was refused")
 with step("without the setting there is no default route"):
     with open(bm.config, "w") as f:
         f.write(CONFIG % (stock.public, "no"))

@@ -299,6 +299,13 @@ void internet_gateways(const struct internet *i, struct bw_addr *v4, struct bw_a
     *v6 = serves(i) ? i->exits.plan.gateway6 : none;
 }
 
+void internet_pools(const struct internet *i, struct bw_prefix *v4, struct bw_prefix *v6)
+{
+    static const struct bw_prefix none;
+    *v4 = serves(i) ? i->exits.plan.pool4 : none;
+    *v6 = serves(i) ? i->exits.plan.pool6 : none;
+}
+
 unsigned internet_tunnels(const struct internet *i, struct fwd_tunnel *out, unsigned max)
 {
     static const struct bw_addr none;

@@ -76,6 +76,7 @@ bw_time internet_deadline(const struct internet *i);
 bool internet_shares(const struct internet *i);  // originate fc00::e, fwd_config.sharing
 // For fwd_config: where clients' heartbeats go. Not zero also while not sharing, so that clients are told at once. Zero: none.
 void internet_gateways(const struct internet *i, struct bw_addr *v4, struct bw_addr *v6);
+void internet_pools(const struct internet *i, struct bw_prefix *v4, struct bw_prefix *v6); // what is leased; length 0: nothing
 // Clients and own exits, for fwd_config.tunnels. Returns how many there are; fills at most max. No references are taken.
 unsigned internet_tunnels(const struct internet *i, struct fwd_tunnel *out, unsigned max);
 // For fwd_config.tun: default routes to the active exit, inner addresses to clients.

@@ -75,6 +75,8 @@ struct fwd_config {
     // Our own inner addresses as an exit, zero if we are none: clients' heartbeats to them are punted
     // (FWD_PUNT_GATEWAY).
     struct bw_addr gateway4, gateway6;
+    // What we lease to clients (length 0: nothing): only what comes out of a tunnel may have such a source.
+    struct bw_prefix pool4, pool6;
     bool sharing;                 // we answer for fc00::e
     bool transit;                 // no: packets from a link leave only to the TUN
     const struct fwd_link *links; // by slot

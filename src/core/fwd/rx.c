@@ -117,9 +117,16 @@ static void forward(struct rx *b, const struct ip_view *v, const struct fwd_rout
     }
 }
 
+// The firewall takes such a packet for a client's.
+static bool is_leased(const struct fwd_snapshot *s, const struct bw_addr *a)
+{
+    return (s->pool4.len && bw_prefix_has(&s->pool4, a)) || (s->pool6.len && bw_prefix_has(&s->pool6, a));
+}
+
 static void to_tun(struct rx *b, const struct ip_view *v)
 {
-    gro_add(&b->f->gro, &b->f->sink, b->f->uso, v);
+    if (is_leased(b->s, &v->src)) fwd_drop(b->f, FWD_DROP_TUNNEL_SOURCE);
+    else gro_add(&b->f->gro, &b->f->sink, b->f->uso, v);
 }
 
 // One authentic inner packet; `room` bytes of message lie from v->p - WG_DATA_HEADER.

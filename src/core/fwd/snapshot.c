@@ -92,6 +92,8 @@ struct fwd_snapshot *fwd_snapshot_new(struct bw_mem *mem, const struct fwd_confi
         s->icmp4_source = bw_addr_v4((const uint8_t[4]){192, 0, 0, 8}); // RFC 7600 section 4
     s->gateway4 = c->gateway4;
     s->gateway6 = c->gateway6;
+    s->pool4 = c->pool4;
+    s->pool6 = c->pool6;
     s->sharing = c->sharing;
     s->transit = c->transit;
     s->sessions = c->sessions;

@@ -12,6 +12,7 @@ struct rx_key {
 struct fwd_snapshot {
     struct bw_mem *mem;
     struct bw_addr self, linklocal, icmp4_source, gateway4, gateway6;
+    struct bw_prefix pool4, pool6;
     bool sharing, transit;
     struct fwd_link *links;
     unsigned link_count;

@@ -110,6 +110,7 @@ static struct fwd_snapshot *build(struct node *n, struct links *l, struct routes
     };
     if (plan.active) c.icmp4_source = plan.inner4;
     internet_gateways(n->internet, &c.gateway4, &c.gateway6);
+    internet_pools(n->internet, &c.pool4, &c.pool6);
     memcpy(c.hash_key, n->hash_key, sizeof c.hash_key);
     return fwd_snapshot_new(n->mem, &c);
 }

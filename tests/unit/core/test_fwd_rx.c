@@ -400,6 +400,13 @@ static void stock_peer_to_the_internet(void **state)
     kit_carry(&a, &r, 1);
     assert_int_equal(r.out.tuns, 1);
     assert_memory_equal(r.out.tun[0].p + VNET_LEN, p, n); // the kernel takes the hop off
+    kit_clear(&r.out);
+    assert_int_equal(bw_prefix_parse("fd01::/64", &r.c.pool6), 0); // as if a client of our exit spoke
+    kit_ready(&r);
+    kit_from_tun(&a, p, n);
+    kit_carry(&a, &r, 1);
+    assert_int_equal(r.out.tuns, 0);
+    assert_int_equal(fwd_drops(r.fwd, FWD_DROP_TUNNEL_SOURCE), 1);
 }
 
 static void mutated_trains(void **state)
