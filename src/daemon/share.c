@@ -257,10 +257,23 @@ static void lan_names(struct text *t, const struct share_rules *r)
     add(t, " }");
 }
 
+// The kernel's switch is for all interfaces: it would make a router between the machine's other networks as well.
+static void nothing_else(struct text *t, const struct share_rules *r, bool v4)
+{
+    for (int out = 0; out < 2; out++) {
+        add(t, "%s %sifname != { \"%s\"", out ? "" : v4 ? "    meta nfproto ipv4" : "    meta nfproto ipv6", out ? "o" : "i", r->tun);
+        for (unsigned i = 0; i < r->lan_count; i++) add(t, ", \"%s\"", r->lan[i].name);
+        add(t, " }");
+    }
+    add(t, " counter drop\n");
+}
+
 static void forward(struct text *t, const struct share_rules *r)
 {
     add(t, "  chain forward {\n    type filter hook forward priority filter; policy accept\n");
     add(t, "    iifname \"%s\" jump from_mesh\n    oifname \"%s\" jump to_mesh\n", r->tun, r->tun);
+    if (r->closed4) nothing_else(t, r, true);
+    if (r->closed6) nothing_else(t, r, false);
     if (r->lan_count) { // nobody comes in from beside the tunnel
         add(t, "    iifname != ");
         lan_names(t, r);
@@ -363,11 +376,22 @@ static void stop_forwarding(struct share *s)
     s->uplink6[0] = 0;
 }
 
+static bool forwards(const struct share_rules *r)
+{
+    return r->share.wanted || r->export_count || r->stock || r->lan_count;
+}
+
+static bool was_off(const struct share *s, const char *name)
+{
+    char value[OS_SYSCTL_VALUE];
+    return s->sysctl && !os_sysctl_before(s->sysctl, name, value) && !strcmp(value, "0");
+}
+
 static int set_forwarding(struct share *s, const struct share_rules *r, char *why, size_t n)
 {
     const char *uplink6 = r->uplink6 ? r->uplink6 : "";
     if (!s->sysctl) return 0;
-    if (!r->share.wanted && !r->export_count && !r->stock && !r->lan_count) {
+    if (!forwards(r)) {
         stop_forwarding(s);
         return 0;
     }
@@ -395,7 +419,10 @@ int share_apply(struct share *s, const struct share_rules *r, char *why, size_t 
 {
     char *rules = malloc(RULES_MAX);
     if (!rules) return os_why(BW_ERR_NOMEM, why, n, "no memory for the firewall's rules");
-    int len = share_ruleset(r, rules, RULES_MAX);
+    struct share_rules all = *r;
+    all.closed4 = forwards(r) && was_off(s, "net/ipv4/ip_forward");
+    all.closed6 = forwards(r) && was_off(s, "net/ipv6/conf/all/forwarding");
+    int len = share_ruleset(&all, rules, RULES_MAX);
     int err = len < 0 ? os_why(len, why, n, "too many prefixes for the firewall (shorten [routing])") : 0;
     if (!err && s->last && !strcmp(s->last, rules)) {
         free(rules);

@@ -44,6 +44,7 @@ struct share_rules { // what the table follows from; pointers must live during s
     const struct config_rule *block;     // ports that clients may not reach
     unsigned block_count;
     uint16_t mtu;                        // of the TUN
+    bool closed4, closed6; // the machine forwarded nothing before us, and goes on forwarding nothing else. share_apply finds out
 };
 
 // The rule set as nft text, table definition included; one transaction. Returns its length, or BW_ERR_SHORT: cap too small.

@@ -120,6 +120,14 @@ static struct change *find(struct os_sysctl *s, const char *name)
     return NULL;
 }
 
+int os_sysctl_before(struct os_sysctl *s, const char *name, char out[OS_SYSCTL_VALUE])
+{
+    const struct change *c = find(s, name);
+    if (!c) return os_sysctl_read(name, out);
+    memcpy(out, c->old, OS_SYSCTL_VALUE);
+    return 0;
+}
+
 static int remember(struct os_sysctl *s, const struct change *c)
 {
     char text[256];

@@ -19,6 +19,8 @@ struct os_sysctl;
 int os_sysctl_open(struct os_store *store, struct os_sysctl **out) BW_NODISCARD;
 // Does nothing if the value is so already. BW_ERR_DENIED, BW_ERR_SYS: /proc/sys is read-only or not ours (container).
 int os_sysctl_set(struct os_sysctl *s, const char *name, const char *value, char *why, size_t n) BW_NODISCARD;
+// What it was before we changed it; what it is, if we did not.
+int os_sysctl_before(struct os_sysctl *s, const char *name, char out[OS_SYSCTL_VALUE]) BW_NODISCARD;
 // Puts one value back, or all of them. An interface that has gone meanwhile is no error.
 void os_sysctl_restore(struct os_sysctl *s, const char *name);
 void os_sysctl_restore_all(struct os_sysctl *s);

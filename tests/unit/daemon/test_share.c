@@ -386,6 +386,36 @@ static void connections_are_counted(void **state)
     close(l);
 }
 
+// The machine has a second network. It was no router before, or it was.
+static void forwards_nothing_else(void **state)
+{
+    (void)state;
+    if (!may) skip();
+    assert_int_equal(netns_run(gate, "ip link add eth1 type veth peer name c1 netns %d; ip link set eth1 up; ip addr add 192.168.9.1/24 dev eth1;"
+                                     "ip addr add 2001:db8:9::1/64 dev eth1 nodad", (int)client), 0);
+    assert_int_equal(netns_run(client, "ip link set c1 up; ip addr add 192.168.9.2/24 dev c1; ip addr add 2001:db8:9::2/64 dev c1 nodad;"
+                                       "ip route add 198.51.100.77/32 via 192.168.9.1; ip route add 2001:db8::77/128 via 2001:db8:9::1"), 0);
+    assert_int_equal(netns_run(net, "ip addr add 198.51.100.77/32 dev lo; ip addr add 2001:db8::77/128 dev lo;"
+                                    "ip route add 192.168.9.0/24 via 198.51.100.2; ip route add 2001:db8:9::/64 via 2001:db8::2"), 0);
+    assert_int_equal(netns_run(gate, "ip route add 198.51.100.77/32 via 198.51.100.1; ip route add 2001:db8::77/128 via 2001:db8::1"), 0);
+    int l4 = listen_in(net, "198.51.100.77", 80), l6 = listen_in(net, "2001:db8::77", 80), first = listen_in(net, "198.51.100.1", 80);
+    for (int router = 0; router < 2; router++) {
+        assert_int_equal(netns_run(gate, "echo %d > /proc/sys/net/ipv4/ip_forward; echo %d > /proc/sys/net/ipv6/conf/all/forwarding", router, router), 0);
+        apply();
+        assert_string_equal(seen_as(client, first, "198.51.100.1", 80), "198.51.100.2");
+        assert_int_equal(connect_from(client, NULL, "198.51.100.77", 80, NULL), router ? 0 : ETIMEDOUT);
+        assert_int_equal(connect_from(client, NULL, "2001:db8::77", 80, NULL), router ? 0 : ETIMEDOUT);
+        share_again(&s);
+        apply(); // the switch is on by now, by us: that changes nothing
+        assert_int_equal(connect_from(client, NULL, "198.51.100.77", 80, NULL), router ? 0 : ETIMEDOUT);
+        share_remove(&s);
+        share_init(&s, nft, keeper);
+    }
+    close(l4);
+    close(l6);
+    close(first);
+}
+
 static void comes_and_goes(void **state)
 {
     (void)state;
@@ -437,6 +467,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(through_our_own_exit, start, stop),
         cmocka_unit_test_setup_teardown(ports_are_blocked, start, stop),
         cmocka_unit_test_setup_teardown(connections_are_counted, start, stop),
+        cmocka_unit_test_setup_teardown(forwards_nothing_else, start, stop),
         cmocka_unit_test_setup_teardown(comes_and_goes, start, stop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
