@@ -37,7 +37,7 @@
 #include "os/why.h"
 
 #define DAEMON_HTTP_MAX 24 // requests over the mesh at a time
-#define DAEMON_PREFIXES 256
+#define DAEMON_PREFIXES 4096 // the machine's own networks: more are not looked at
 
 struct mesh_request { // HTTP over the mesh, under way
     uint32_t serial;  // 0: free
@@ -49,7 +49,7 @@ struct problem { // something wrong that the daemon itself knows, for status
     struct view_problem view;
 };
 enum { PROBLEM_SETUP, PROBLEM_FIREWALL, PROBLEM_FOREIGN, PROBLEM_DNS, PROBLEM_STORE, PROBLEM_GUARD, PROBLEM_NAME, PROBLEM_LAN,
-       PROBLEM_SHARE, PROBLEM_KEYLOG, PROBLEMS };
+       PROBLEM_SHARE, PROBLEM_KEYLOG, PROBLEM_PREFIXES, PROBLEMS };
 
 struct chosen { // `byway exit use` holds until the file says something else than it did then
     bool on;
@@ -105,7 +105,7 @@ struct daemon {
     bool any_listening; // the mesh API answers at fc00::e
     bw_time setup_after; // the machine's set-up is not touched before
     bool setup_dirty, routes_lost, firewall_lost, stopping, ready_told, failed;
-    struct bw_prefix local[DAEMON_PREFIXES];
+    struct bw_prefix *local; // the machine's own networks, sorted
     unsigned local_count;
     char uplink4[16], uplink6[16]; // interfaces of the default routes outside the TUN, "" if none
     struct problem problems[PROBLEMS];

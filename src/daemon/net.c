@@ -1,6 +1,8 @@
 // The machine's own network: discovery interfaces as they come and go, local prefixes, default routes outside the TUN.
 #include "daemon/daemon_private.h"
 
+#include <stdlib.h>
+
 #include "core/discover/discover.h"
 #include "os/local.h"
 
@@ -119,14 +121,55 @@ int net_discovery(struct daemon *d)
     return os_ifwatch_reload(d->ifwatch, &c);
 }
 
-static int add_local(void *ctx, const struct bw_prefix *p, uint32_t index)
+struct prefixes {
+    struct bw_prefix *v;
+    unsigned count, room;
+};
+
+static int add_prefix(void *ctx, const struct bw_prefix *p, uint32_t index)
 {
-    struct daemon *d = ctx;
+    struct prefixes *l = ctx;
     (void)index;
-    for (unsigned i = 0; i < d->local_count; i++)
-        if (bw_prefix_eq(&d->local[i], p)) return 0;
-    if (d->local_count < DAEMON_PREFIXES) d->local[d->local_count++] = *p;
+    if (l->count == l->room) {
+        unsigned room = l->room ? 2 * l->room : 64;
+        struct bw_prefix *more = realloc(l->v, room * sizeof *more);
+        if (!more) return BW_ERR_NOMEM;
+        l->v = more;
+        l->room = room;
+    }
+    l->v[l->count++] = *p;
     return 0;
+}
+
+static int by_prefix(const void *x, const void *y)
+{
+    const struct bw_prefix *a = x, *b = y;
+    int c = memcmp(&a->addr, &b->addr, sizeof a->addr);
+    return c ? c : a->len - b->len;
+}
+
+static void refresh_local(struct daemon *d)
+{
+    struct prefixes l = {0};
+    unsigned count = 0;
+    int err = os_local_prefixes(d->nl, d->tun.ifindex, add_prefix, &l);
+    if (err) {
+        bw_log(&d->log, BW_WARN, "the kernel's routes cannot be read: %s", err == BW_ERR_NOMEM ? "no memory" : os_nl_error(d->nl));
+        free(l.v); // the old list stands
+        return;
+    }
+    if (l.count) qsort(l.v, l.count, sizeof *l.v, by_prefix);
+    for (unsigned i = 0; i < l.count; i++)
+        if (!count || !bw_prefix_eq(&l.v[count - 1], &l.v[i])) l.v[count++] = l.v[i];
+    bool too_many = count > DAEMON_PREFIXES;
+    char text[160];
+    snprintf(text, sizeof text, "this machine has %u networks and routes of its own, only %u are looked at", count, DAEMON_PREFIXES);
+    if (too_many && !d->problems[PROBLEM_PREFIXES].on) bw_log(&d->log, BW_WARN, "%s", text);
+    daemon_problem(d, PROBLEM_PREFIXES, too_many, "too-many-networks", text,
+                   "neighbours may announce the others, and clients may reach them: `![NETWORK]` in routing.import forbids the one");
+    free(d->local);
+    d->local = l.v;
+    d->local_count = too_many ? DAEMON_PREFIXES : count;
 }
 
 struct onlink {
@@ -162,16 +205,8 @@ static bool uplink_name(struct daemon *d, bool v4, char out[16])
 
 void net_refresh(struct daemon *d)
 {
-    struct bw_prefix before[DAEMON_PREFIXES];
-    unsigned before_count = d->local_count;
     char up4[16] = "", up6[16] = "";
-    memcpy(before, d->local, sizeof before);
-    d->local_count = 0;
-    if (os_local_prefixes(d->nl, d->tun.ifindex, add_local, d)) {
-        bw_log(&d->log, BW_WARN, "the kernel's routes cannot be read: %s", os_nl_error(d->nl));
-        memcpy(d->local, before, sizeof before);
-        d->local_count = before_count;
-    }
+    refresh_local(d);
     struct onlink onlink = {.count = 0};
     if (!os_local_onlink(d->nl, d->tun.ifindex, add_onlink, &onlink)) node_onlink(d->node, onlink.v, onlink.count);
     bool v4 = uplink_name(d, true, up4), v6 = uplink_name(d, false, up6);
@@ -192,6 +227,9 @@ void net_close(struct daemon *d)
     os_timer_close(d->renet);
     for (int i = 0; i < 2; i++) os_watch_close(d->beacon_watch[i], false);
     if (d->beacons_open) os_udp_close(&d->beacons);
+    free(d->local);
+    d->local = NULL;
+    d->local_count = 0;
     d->ifwatch = NULL;
     d->renet = NULL;
     d->beacons_open = false;

@@ -9,7 +9,7 @@
 #include "daemon/netconf.h"
 #include "os/why.h"
 
-#define RULES_MAX 65536
+#define RULES_MAX 65536 // besides the machine's own networks
 #define TCP4_OVERHEAD 40 // IP and TCP headers
 #define TCP6_OVERHEAD 60
 #define COUNTED_MAX 8192 // clients whose connections are counted; more than there are leases
@@ -417,12 +417,13 @@ static int load(struct share *s, const char *rules, char *why, size_t n)
 
 int share_apply(struct share *s, const struct share_rules *r, char *why, size_t n)
 {
-    char *rules = malloc(RULES_MAX);
+    size_t cap = RULES_MAX + r->connected_count * (BW_PREFIX_TEXT + 2);
+    char *rules = malloc(cap);
     if (!rules) return os_why(BW_ERR_NOMEM, why, n, "no memory for the firewall's rules");
     struct share_rules all = *r;
     all.closed4 = forwards(r) && was_off(s, "net/ipv4/ip_forward");
     all.closed6 = forwards(r) && was_off(s, "net/ipv6/conf/all/forwarding");
-    int len = share_ruleset(&all, rules, RULES_MAX);
+    int len = share_ruleset(&all, rules, cap);
     int err = len < 0 ? os_why(len, why, n, "too many prefixes for the firewall (shorten [routing])") : 0;
     if (!err && s->last && !strcmp(s->last, rules)) {
         free(rules);

@@ -92,4 +92,33 @@ def transit_no_carries_nobody_else_and_a_reload_changes_it():
             want(p["last_handshake_s"] >= handshakes[p["key"]], "a link was made anew by the reload")
 
 
+@labkit.test
+def a_machine_with_many_routes_believes_nothing_over_them_and_says_when_they_are_too_many():
+    with Lab(text="link 1 2\nnode 1 internet share set internet.share=auto\nnode 2 set routing.export=10.250.0.0/16,10.251.0.0/16\n") as lab:
+        def routes(first, count, verb="add"):
+            lines = "".join(f"route {verb} 9.{i // 128}.{i % 128 * 2}.0/24 via 203.0.113.1\n" for i in range(first, first + count))
+            path = f"{lab.dir}/routes"
+            with open(path, "w") as f:
+                f.write(lines)
+            lab.run("n1", "ip", "-batch", path)
+
+        def problem():
+            return next((p["text"] for p in lab.status("n1")["problems"] if p["code"] == "too-many-networks"), "")
+
+        wait_until(lambda: has_route(lab, "n1", "10.250.0.0/16") and has_route(lab, "n1", "10.251.0.0/16"), 30, "both networks")
+        routes(0, 600)
+        lab.run("n1", "ip", "route", "add", "10.250.7.0/24", "via", "203.0.113.1")
+        wait_until(lambda: not has_route(lab, "n1", "10.250.0.0/16"), 20, "its own network comes first")
+        want(has_route(lab, "n1", "10.251.0.0/16") and not problem(), "nothing else has changed")
+        lab.run("n1", "ip", "route", "del", "10.250.7.0/24")
+        wait_until(lambda: has_route(lab, "n1", "10.250.0.0/16"), 60, "its own is gone")
+        routes(600, 3600)
+        wait_until(problem, 20, "the problem is named")
+        want("4096 are looked at" in problem(), problem())
+        want(lab.log("n1").count("4096 are looked at") == 1, "it is said in the log, once")
+        wait_until(lambda: "9.30.0.0/24" in lab.run("n1", "nft", "list", "set", "inet", "byway", "bounds4").stdout, 20, "they are out of bounds")
+        routes(600, 3600, "del")
+        wait_until(lambda: not problem(), 20, "they are fewer again")
+
+
 labkit.main()
