@@ -125,7 +125,7 @@ void requests_run(struct babel *b)
                 continue;
             }
             if (q->own) ask_own(b, d, q);
-            else ask_forward(b, d, q);
+            if (q->requester_count) ask_forward(b, d, q); // who has the answer need not be whom we would like to hear it from
             q->at = b->now + (FIRST_WAIT << q->tries++);
         }
         b->request_at = bw_time_min(b->request_at, q->at);
@@ -138,7 +138,9 @@ void request_want(struct babel *b, struct dest *d, const struct source *s, uint1
 {
     if (b->stage != STAGE_RUN) return;
     struct request *q = find(b, d, s->router_id);
-    if (q && !babel_seqno_less(q->seqno, seqno) && (q->own || !urgent)) return; // asked already
+    // Asked already, unless it is urgent now and those asked for less urgent reasons were others: they may be gone themselves.
+    bool covered = q && q->own && (q->below == INF || (q->below >= below && q->asked == neigh));
+    if (q && !babel_seqno_less(q->seqno, seqno) && (covered || !urgent)) return;
     if (!q) q = add(b, d, s->router_id, seqno);
     if (!q) return;
     if (babel_seqno_less(q->seqno, seqno)) q->seqno = seqno;
@@ -231,7 +233,7 @@ static void forward(struct babel *b, struct neighbour *n, struct dest *d, const 
 {
     struct request *q = find(b, d, t->seqno_request.router_id);
     uint16_t seqno = t->seqno_request.seqno;
-    bool known = q && !babel_seqno_less(q->seqno, seqno);
+    bool known = q && q->requester_count && !babel_seqno_less(q->seqno, seqno); // a wish of our own alone went elsewhere
     if (!q) q = add(b, d, t->seqno_request.router_id, seqno);
     if (!q) return;
     if (!asked_for(q, n->index)) {
@@ -239,7 +241,7 @@ static void forward(struct babel *b, struct neighbour *n, struct dest *d, const 
         else q->all = true;
     }
     if (known) return;
-    q->seqno = seqno;
+    if (babel_seqno_less(q->seqno, seqno)) q->seqno = seqno;
     q->hops = (uint8_t)(t->seqno_request.hops - 1);
     q->tries = 0;
     q->at = b->now;

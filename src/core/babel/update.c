@@ -151,6 +151,16 @@ static void new_route(struct babel *b, struct neighbour *n, struct dest *d, cons
     if (route_metric(n, r) < d->metric) dest_select(b, d);
 }
 
+// Who has just lost its route may believe that ours leads through it (split horizon). If it does no longer and that has not
+// been announced, for it costs the same, the loser hears of it now and need not wait.
+static void tell_loser(struct babel *b, struct neighbour *n, const struct bw_prefix *p)
+{
+    const struct dest *d = dest_find(b, p);
+    if (!d || !(d->flags & DEST_MOVED) || d->selected >= SEL_OWN || d->selected == n->index) return;
+    struct item it = {.type = BABEL_UPDATE, .prefix = *p};
+    item_add(b, n->ifc, &it, b->now + babel_jitter(b, 5 * BW_MS, 50 * BW_MS));
+}
+
 void update_received(struct babel *b, struct neighbour *n, const struct babel_tlv *t)
 {
     bool retraction = t->update.metric == INF;
@@ -174,6 +184,7 @@ void update_received(struct babel *b, struct neighbour *n, const struct babel_tl
     struct dest *d = dest_find(b, &t->update.prefix);
     if (retraction) {
         retract(b, n, d);
+        tell_loser(b, n, &t->update.prefix);
         return;
     }
     if (d && route_get(n, dest_index(b, d))) {
