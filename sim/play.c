@@ -5,6 +5,7 @@
 #include "core/fwd/csum.h"
 #include "core/fwd/ip.h"
 #include "sim/expect.h"
+#include "sim/report.h"
 
 #define POLL (20 * BW_MS) // how often an expectation is looked at; more rarely in large worlds
 #define PACKET_MAGIC 0x62797761u
@@ -254,6 +255,9 @@ static void act(struct player *p, uint32_t index)
     case DO_UPLINK: world_uplink(w, t->a, !t->bad); break;
     case DO_TRAFFIC: add_traffic(p, t); break;
     case DO_CALM: calm(p); break;
+    case DO_REPORT:
+        if (p->o->report) report_write(p->o->report, p->check, since(p));
+        break;
     case DO_EXPECT: expect(p, index); break;
     }
 }

@@ -8,6 +8,7 @@
 struct play_options {
     bool verbose;     // what happens and what nodes log, on stderr
     bool no_feasibility; // spare the dearest checker
+    FILE *report;     // where `report` writes; NULL: nowhere
     void (*progress)(void *ctx, bw_time now, bw_time end);
     void *ctx;
 };

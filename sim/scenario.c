@@ -146,7 +146,7 @@ static void put_condition(const struct statement *t, FILE *to)
 void scenario_write_statement(const struct statement *t, FILE *to)
 {
     static const char *const names[] = {"crash", "start", "stop", "forget", "cut", "heal", "partition", "unite", "wire",
-                                        "clock", "clock", "clock", "memory", "uplink", "traffic", "calm"};
+                                        "clock", "clock", "clock", "memory", "uplink", "traffic", "calm", "report"};
     if (t->verb == DO_EXPECT && t->within) fprintf(to, "within "), put_time(to, t->within);
     else fprintf(to, "at "), put_time(to, t->at);
     if (t->verb == DO_EXPECT) put_condition(t, to);

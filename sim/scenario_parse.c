@@ -433,10 +433,10 @@ static bool read_verb(struct reader *r, struct statement *t)
         t->bad = take(r, "down");
         return t->bad || take(r, "up") || wrong_word(r, "up or down is expected");
     }
-    t->verb = word_is(r, "calm") ? DO_CALM : DO_UNITE;
-    if (take(r, "calm") || take(r, "unite")) return true;
+    t->verb = word_is(r, "calm") ? DO_CALM : word_is(r, "report") ? DO_REPORT : DO_UNITE;
+    if (take(r, "calm") || take(r, "report") || take(r, "unite")) return true;
     if (!take(r, "expect"))
-        return wrong_word(r, "crash, start, stop, forget, cut, heal, partition, unite, wire, clock, memory, uplink, traffic, calm or expect is expected");
+        return wrong_word(r, "crash, start, stop, forget, cut, heal, partition, unite, wire, clock, memory, uplink, traffic, calm, report or expect is expected");
     t->verb = DO_EXPECT;
     return read_condition(r, t);
 }

@@ -27,6 +27,7 @@ static const char help[] =
     "  --out FILE     random: where the shrunk scenario of a failure goes (default byway-sim-SEED.sim)\n"
     "  --no-shrink    random: leave a failing scenario as it is\n"
     "  --print        random: print the scenario and don't run it\n"
+    "  --report FILE  files: what `report` events tell, counters and routes of every node, as JSON lines\n"
     "  --graph KIND   scale: geometric, scale-free, communities, grid, ring or all (default geometric)\n"
     "  --cap N        scale: destinations kept by each node\n"
     "  --idle T       scale: measure the idle mesh for so long (default 60s)\n"
@@ -116,11 +117,11 @@ static char *whole_file(const char *path)
     return text;
 }
 
-static int run_file(const struct sim_options *o, const char *path)
+static int run_file(const struct sim_options *o, const char *path, FILE *report)
 {
     struct scenario s;
     struct play_result r;
-    struct play_options po = {.verbose = o->verbose};
+    struct play_options po = {.verbose = o->verbose, .report = report};
     char error[SCENARIO_ERROR] = "";
     char *text = whole_file(path);
     if (!text) return sim_say(EXIT_FAILURE, "%s: %s", path, strerror(errno));
@@ -134,6 +135,16 @@ static int run_file(const struct sim_options *o, const char *path)
     if (!err && r.statement != UINT32_MAX && !o->json) printf("  line %u: ", s.v[r.statement].line), scenario_write_statement(&s.v[r.statement], stdout);
     play_result_free(&r);
     scenario_free(&s);
+    return status;
+}
+
+static int run_files(const struct sim_options *o, int count, const char **paths)
+{
+    int status = 0;
+    FILE *report = o->report ? fopen(o->report, "w") : NULL;
+    if (o->report && !report) return sim_say(EXIT_FAILURE, "%s: %s", o->report, strerror(errno));
+    for (int i = 0; !status && i < count; i++) status = run_file(o, paths[i], report);
+    if (report && fclose(report)) status = sim_say(EXIT_FAILURE, "%s: %s", o->report, strerror(errno));
     return status;
 }
 
@@ -270,6 +281,7 @@ static int set_option(struct sim_options *o, const char *name, const char *v)
     else if (!strcmp(name, "--jobs")) ok = number(v, 1000, &n) && n, o->jobs = (unsigned)n;
     else if (!strcmp(name, "--cap")) ok = number(v, 1000000, &n), o->cap = (uint32_t)n;
     else if (!strcmp(name, "--out")) o->out = v;
+    else if (!strcmp(name, "--report")) o->report = v;
     else if (!strcmp(name, "--csv")) o->csv = v;
     else if (!strcmp(name, "--svg")) o->svg = v;
     else if (!strcmp(name, "--graph")) o->graph = v;
@@ -340,8 +352,7 @@ int sim_main(int argc, char **argv)
     if (!status && count && *words[0] == 'r' && drawn && o.size_count > 1) status = sim_say(2, "random takes one --nodes (see: byway sim --help)");
     if (!status && drawn && count > 1) status = sim_say(2, "`byway sim %s` does not know what to do with `%s`", words[0], words[1]);
     else if (!status && drawn) status = *words[0] == 'r' ? run_random(&o) : sim_scale(&o);
-    else
-        for (int i = 0; !status && i < count; i++) status = run_file(&o, words[i]);
+    else if (!status) status = run_files(&o, count, words);
     free(words);
     return status;
 }

@@ -12,7 +12,7 @@ struct sim_options {
     unsigned size_count;
     bw_time span, idle;
     unsigned jobs;
-    const char *out, *csv, *svg, *graph, *crypto;
+    const char *out, *report, *csv, *svg, *graph, *crypto;
 };
 
 int sim_say(int status, const char *fmt, ...) BW_PRINTF(2, 3); // "byway: ..." on standard error; returns status
