@@ -5,8 +5,12 @@ enum {
     WHOLE = 65536,          // n->quality: every Hello arrives
     IHU_HOLD = 35,          // tenths of the advertised interval
     RTT_AGE_US = 180000000, // older timestamps mean nothing (RFC 9616 section 3.3)
+    RTT_MOST_US = 10000000, // longer than any queue: of a sample from across a clock's leap no more counts
+    RTT_OVER_US = 11200000, // smoothed over so long, whatever the interval of Hellos
+    RTT_COARSE = 6,         // ... but a sample never counts for more than a sixth (RFC 9616 section 3.4.1: 0.164)
     HISTORY = 16,
     TABLE_TRIES = 4,
+    WANTED_MOST_MS = 2000, // unicast Hellos are asked for at least so often
 };
 #define LAST_WORDS (10 * BW_S) // a dead neighbour goes on hearing from us that we don't hear it
 #define FORGET (120 * BW_S)
@@ -236,30 +240,29 @@ void neighbour_rtt(struct babel *b, struct neighbour *n, uint32_t sent, uint32_t
     uint32_t away = (uint32_t)b->now - origin, there = sent - receive;
     if (away > RTT_AGE_US || there > RTT_AGE_US || there > away) return;
     if (n->have_times && sent - n->origin > RTT_AGE_US) return;
-    int64_t sample = steady(n, away - there), off;
+    int64_t raw = away - there < RTT_MOST_US ? away - there : RTT_MOST_US, sample = steady(n, raw), late, over = RTT_COARSE;
     if (n->rtt_n < UINT8_MAX) n->rtt_n++;
     if (n->rtt_n <= 3) { // to begin with: the best of the first three
-        if (n->rtt < 0 || (int64_t)(away - there) < n->rtt) n->rtt = away - there;
+        if (n->rtt < 0 || raw < n->rtt) n->rtt = raw;
         n->rtt_dev = n->rtt / 4;
         return;
     }
-    // RFC 9616 section 3.4.1 smooths over some 20 s. The deviation follows at once: it is what tells of a growing queue.
-    off = sample > n->rtt ? sample - n->rtt : n->rtt - sample;
-    n->rtt_dev += (off - n->rtt_dev) / 4;
-    n->rtt += (sample - n->rtt) / (n->u.active && n->rtt_n >= 32 ? 32 : 6);
+    if (n->rtt_n >= 32 && n->u.active && n->u.interval * RTT_COARSE < RTT_OVER_US) over = RTT_OVER_US / (int64_t)n->u.interval;
+    // The deviation follows at once: it is what tells of a growing queue. One that shrinks is no reason to ask less often.
+    late = sample > n->rtt ? sample - n->rtt : 0;
+    n->rtt_dev += (late - n->rtt_dev) / 4;
+    n->rtt += (sample - n->rtt) / over;
 }
 
-// Fast where that costs nothing, slow where packets queue or get lost: RTT grows with the queue, so a 64 kbit/s link that is
-// full is asked for a Hello every few seconds, and needs as much longer to be declared dead.
+// Fast where that costs nothing, slower where packets queue or get lost: RTT grows with the queue, so a 64 kbit/s link that
+// is full is asked for a Hello every two seconds, and needs as much longer to be declared dead: half a minute at the most.
 uint32_t neighbour_wanted_ms(const struct neighbour *n)
 {
-    uint32_t ms = n->ifc->p.fast_hello_ms;
-    if (n->rtt >= 0) {
-        uint64_t by_rtt = (uint64_t)(2 * n->rtt + 4 * n->rtt_dev) / BW_MS;
-        if (by_rtt > ms) ms = by_rtt > 4000 ? 4000 : (uint32_t)by_rtt;
-    }
+    uint64_t ms = n->ifc->p.fast_hello_ms, by_rtt = n->rtt < 0 ? 0 : (uint64_t)(2 * n->rtt + 4 * n->rtt_dev) / BW_MS;
+    uint64_t most = ms > WANTED_MOST_MS ? ms : WANTED_MOST_MS;
+    if (by_rtt > ms) ms = by_rtt;
     if (n->quality < WHOLE / 100 * 80) ms += ms / 2;
-    return (ms + 9) / 10 * 10;
+    return (uint32_t)((ms < most ? ms : most) + 9) / 10 * 10;
 }
 
 // ---- cost ----
