@@ -83,11 +83,17 @@ void world_turn(struct world *w, struct world_node *n)
 
 // ---- memory ----
 
+#define HEAD 16 // in front of each block: its size, so that nobody gives back more or less than he got
+
 static void *sim_resize(struct bw_mem *m, void *old, size_t old_size, size_t size)
 {
     struct world_mem *wm = (struct world_mem *)m;
+    char *block = old ? (char *)old - HEAD : NULL;
+    size_t was = 0;
+    if (block) memcpy(&was, block, sizeof was);
+    BW_ASSERT(was == old_size);
     if (!size) {
-        free(old);
+        free(block);
         return NULL;
     }
     wm->calls++;
@@ -96,7 +102,10 @@ static void *sim_resize(struct bw_mem *m, void *old, size_t old_size, size_t siz
         wm->failures++;
         return NULL;
     }
-    return realloc(old, size);
+    block = realloc(block, size + HEAD);
+    if (!block) return NULL;
+    memcpy(block, &size, sizeof size);
+    return block + HEAD;
 }
 
 // ---- life and death ----
@@ -347,6 +356,8 @@ static void make_node(struct world *w, uint32_t i)
     bw_rng_seed(&n->rng, s);
     // bw_time starts anywhere: here so that every fourth or so passes a multiple of 65,536 s, where 16-bit seconds wrap
     bw_time local = BW_S * (1 + bw_rng_below(&n->rng, 1000) + (bw_rng_below(&n->rng, 4) ? 0 : 64800));
+    // ... and seqnos may be anything at the first start: every third is about to wrap
+    if (bw_rng_below(&n->rng, 3) == 0) n->numbers[NODE_SEQNO] = 65536 - 300 + bw_rng_below(&n->rng, 299);
     n->clock = (struct clock){.world0 = w->now, .local0 = local, .rate = CLOCK_UNIT, .wall0_ns = w->unix_ns};
 }
 

@@ -43,6 +43,7 @@ struct node {
         char name[16];
     } ifaces[64]; // discovery interfaces
     unsigned iface_count;
+    bw_time ifaces_at;              // one of them is not in discovery yet, for lack of memory: tried again; BW_NEVER: all are
     struct node_onlink onlink[NODE_ONLINK_MAX];
     unsigned onlink_count;
     struct prefix_list exports, imports, denied, local, blocked /* local and exports */, believed;

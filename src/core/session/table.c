@@ -72,8 +72,9 @@ static bool fill_peers(struct session_table *t, const struct session_entry *entr
 {
     t->peer_mask = mask_for(count);
     t->by_peer = bw_alloc(t->mem, (t->peer_mask + 1ull) * sizeof *t->by_peer);
+    if (!t->by_peer) return false; // before there are entries: they are given back by their count
     t->entries = count ? bw_alloc(t->mem, count * sizeof *t->entries) : NULL;
-    if (!t->by_peer || (count && !t->entries)) return false;
+    if (count && !t->entries) return false;
     t->count = count;
     for (unsigned i = 0; i < count; i++) {
         t->entries[i] = entries[i];

@@ -176,6 +176,30 @@ static void graphs_are_whole_and_of_the_right_size(void **state)
     }
 }
 
+// One allocation after the other fails in the middle node of a line while it starts, links up, shares and carries traffic:
+// nothing may go wrong, and with memory again all is well.
+static void any_allocation_may_fail(void **state)
+{
+    (void)state;
+    unsigned runs = 0;
+    for (unsigned k = 1; k < 1500; k += k < 300 ? 7 : 61) {
+        struct scenario s;
+        struct play_result r;
+        struct play_options o = {0};
+        char text[400], error[SCENARIO_ERROR] = "";
+        snprintf(text, sizeof text, "line 3 delay=1ms\nexit n2\nat 1ms crash n2\nat 2ms memory n2 fail=%u\nat 3ms start n2\n"
+                                    "at 4s traffic n1 n3 every=100ms for=3s\nat 8s crash n2\nat 8100ms start n2\nat 9s calm\n"
+                                    "within 30s expect reach\nat 40s crash n2\nend 41s\n", k);
+        if (scenario_parse(&s, text, 1, error)) fail_msg("%s", error);
+        assert_int_equal(play(&s, &o, &r), 0);
+        if (r.violation) fail_msg("allocation %u: %s at %.3f s: %s", k, violation_name(r.violation), (double)r.when / 1e6, r.what);
+        play_result_free(&r);
+        scenario_free(&s);
+        runs++;
+    }
+    print_message("%u allocations failed in turn\n", runs);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -184,6 +208,7 @@ int main(void)
         cmocka_unit_test(a_scenario_survives_being_written),
         cmocka_unit_test(equal_runs_leave_equal_traces),
         cmocka_unit_test(every_scenario_passes),
+        cmocka_unit_test(any_allocation_may_fail),
     };
     return bw_crypto_init() || cmocka_run_group_tests(tests, NULL, NULL);
 }
