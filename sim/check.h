@@ -32,6 +32,7 @@ struct check {
     uint32_t mask;
     uint64_t *window;    // per wire: bytes at the begin of the window
     bw_time window_at;
+    bw_time *poor;       // per wire: when it last was a poor one; 0: never
     uint64_t spare;      // bytes that traffic may have put on any wire in this window
     bw_time any_loop_since; // fc00::e; 0: none
     enum violation first;   // the first thing that was wrong ...
