@@ -38,7 +38,8 @@ static void link_up(struct node *n, struct neighbour *b, const struct link_info 
     if (b->up) return;
     struct babel_iface_params p = {0};
     if (babel_iface_add(n->babel, l->slot, &p, n->now)) {
-        bw_log(n->log, BW_ERROR, "no memory for another link: it stays unused");
+        bw_log(n->log, BW_ERROR, "no memory for another link: it is tried again");
+        n->again_at = n->now + NODE_AGAIN;
         return;
     }
     b->up = true;
@@ -62,12 +63,25 @@ static void on_link_changed(void *ctx, uint16_t slot, unsigned what)
     struct node *n = ctx;
     struct neighbour *b = node_neighbour(n, slot);
     struct link_info l;
+    if (!b) n->again_at = n->now + NODE_AGAIN;
     if (!b || linkset_info(n->links, slot, &l)) return;
     if (what & (LINK_CHANGED_KEYS | LINK_CHANGED_ENDPOINT | LINK_CHANGED_INFO | LINK_CHANGED_GONE)) n->keys_changed = true;
     if (what & LINK_CHANGED_UP) link_up(n, b, &l);
     if (what & (LINK_CHANGED_DOWN | LINK_CHANGED_GONE)) link_down(n, b, &l);
     if (what & LINK_CHANGED_SILENT && l.listed && n->out.resolve) n->out.resolve(n->out.ctx, l.key);
     if (what & LINK_CHANGED_GONE) *b = (struct neighbour){0};
+}
+
+// Links that can send, but there was no memory to use them.
+void node_links_again(struct node *n)
+{
+    for (int slot = -1; (slot = linkset_next(n->links, slot)) >= 0;) {
+        struct keypair *tx, *rx[LINK_RX_KEYS];
+        unsigned count;
+        linkset_keys(n->links, (uint16_t)slot, &tx, rx, &count);
+        bool used = (unsigned)slot < n->slots && n->neighbours[slot].up;
+        if (tx && !used) on_link_changed(n, (uint16_t)slot, LINK_CHANGED_UP | LINK_CHANGED_KEYS);
+    }
 }
 
 static void on_send(void *ctx, const struct bw_endpoint *to, uint32_t ifindex, const uint8_t *p, size_t len)

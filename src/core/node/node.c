@@ -139,7 +139,7 @@ struct node *node_new(struct bw_mem *mem, struct bw_rng *rng, const struct bw_lo
     n->config = *c;
     n->started = n->now = now;
     n->unix_ns = unix_ns;
-    n->publish_at = n->ifaces_at = BW_NEVER;
+    n->publish_at = n->again_at = BW_NEVER;
     n->keys_changed = n->setup_changed = true;
     bw_rng_bytes(rng, n->hash_key, sizeof n->hash_key);
     if (!make_links(n, c) || !make_routing(n, c) || !node_make_sessions(n, c)) {
@@ -184,15 +184,17 @@ void node_iface_add(struct node *n, uint32_t ifindex, const char *name, bw_time 
     if (i == n->iface_count) n->iface_count++;
     if (!discover_iface_add(n->discover, ifindex, now)) return;
     bw_log(n->log, BW_ERROR, "no memory for discovery on %s: it is tried again", name);
-    n->ifaces_at = now + BW_S;
+    n->again_at = now + NODE_AGAIN;
 }
 
-static void retry_ifaces(struct node *n)
+// What could not be set up for lack of memory.
+static void set_up_again(struct node *n)
 {
-    n->ifaces_at = BW_NEVER;
+    n->again_at = BW_NEVER;
+    node_links_again(n);
     for (unsigned i = 0; i < n->iface_count; i++) {
         uint32_t ifindex = n->ifaces[i].ifindex;
-        if (!discover_iface_has(n->discover, ifindex) && discover_iface_add(n->discover, ifindex, n->now)) n->ifaces_at = n->now + BW_S;
+        if (!discover_iface_has(n->discover, ifindex) && discover_iface_add(n->discover, ifindex, n->now)) n->again_at = n->now + NODE_AGAIN;
     }
 }
 
@@ -390,7 +392,7 @@ void node_tick(struct node *n, bw_time now, uint64_t unix_ns)
     n->unix_ns = unix_ns;
     internet_wall(n->internet, unix_ns / 1000000000u, now);
     linkset_tick(n->links, now, unix_ns);
-    if (n->ifaces_at <= now) retry_ifaces(n);
+    if (n->again_at <= now) set_up_again(n);
     discover_tick(n->discover, now, unix_ns);
     babel_tick(n->babel, now);
     if (n->exits_stale) node_tell_routes(n);
@@ -412,7 +414,7 @@ void node_tick(struct node *n, bw_time now, uint64_t unix_ns)
 
 bw_time node_deadline(const struct node *n)
 {
-    bw_time at = bw_time_min(n->publish_at, n->ifaces_at);
+    bw_time at = bw_time_min(n->publish_at, n->again_at);
     at = bw_time_min(at, linkset_deadline(n->links));
     at = bw_time_min(at, discover_deadline(n->discover));
     at = bw_time_min(at, babel_deadline(n->babel));

@@ -10,6 +10,7 @@
 
 #define NODE_INFO_SERIAL 0x80000000u // HTTP serials from here on are ours, below they are core/exit's
 #define NODE_PUBLISH_DELAY (2 * BW_MS) // changed routes are gathered this long before the packet path hears of them
+#define NODE_AGAIN BW_S // what could not be set up for lack of memory is tried again after so long
 
 struct neighbour {        // one per link slot
     bool up;              // it has keys, and Babel an interface for it
@@ -43,7 +44,7 @@ struct node {
         char name[16];
     } ifaces[64]; // discovery interfaces
     unsigned iface_count;
-    bw_time ifaces_at;              // one of them is not in discovery yet, for lack of memory: tried again; BW_NEVER: all are
+    bw_time again_at;               // an interface or a link could not be set up for lack of memory: tried again then; BW_NEVER: none
     struct node_onlink onlink[NODE_ONLINK_MAX];
     unsigned onlink_count;
     struct prefix_list exports, imports, denied, local, blocked /* local and exports */, believed;
@@ -74,6 +75,7 @@ struct linkset_ops node_link_ops(struct node *n);
 struct discover_ops node_discover_ops(struct node *n);
 struct neighbour *node_neighbour(struct node *n, uint16_t slot); // NULL: no memory
 const char *node_iface_name(const struct node *n, uint32_t ifindex);
+void node_links_again(struct node *n);
 void node_ask_names(struct node *n);
 void node_info_done(struct node *n, uint32_t serial, int status, const char *body, size_t len);
 bw_time node_ask_deadline(const struct node *n);
