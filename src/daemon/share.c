@@ -7,6 +7,7 @@
 
 #include "base/text.h"
 #include "daemon/netconf.h"
+#include "os/conntrack.h"
 #include "os/why.h"
 
 #define RULES_MAX 65536 // besides the machine's own networks
@@ -415,6 +416,17 @@ static int load(struct share *s, const char *rules, char *why, size_t n)
     return err;
 }
 
+// Where that can't be done, connections to which this matters begin to work again after a pause of some 30 s.
+static void forget_old_sources(struct share *s, const struct share_rules *r)
+{
+    static const struct bw_addr none;
+    const struct bw_addr *now[2] = {r->exit.active ? &r->exit.inner4 : &none, r->exit.active ? &r->exit.inner6 : &none};
+    for (unsigned i = 0; i < 2; i++) {
+        if (is_set(&s->source[i]) && !bw_addr_eq(&s->source[i], now[i]) && os_conntrack_forget(&s->source[i], NULL, 0) < 0) {}
+        s->source[i] = *now[i];
+    }
+}
+
 int share_apply(struct share *s, const struct share_rules *r, char *why, size_t n)
 {
     size_t cap = RULES_MAX + r->connected_count * (BW_PREFIX_TEXT + 2);
@@ -430,6 +442,7 @@ int share_apply(struct share *s, const struct share_rules *r, char *why, size_t 
         return set_forwarding(s, r, why, n);
     }
     if (!err) err = load(s, rules, why, n); // first the filter, then the switch that lets packets through
+    if (!err) forget_old_sources(s, r);
     if (!err) err = set_forwarding(s, r, why, n);
     free(s->last);
     s->last = err ? NULL : rules; // after a failure everything is tried again next time

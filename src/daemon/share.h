@@ -3,7 +3,8 @@
 // NAT while the node shares its Internet connection or sends others' traffic through its own exit.
 //
 // The whole table is replaced in one transaction on every change: what stands in the kernel is always a complete rule set.
-// Connections survive that, since their state is conntrack's. Call order: share_clean at start (leftovers of a killed
+// Connections survive that, since their state is conntrack's; but those that were translated to the address that another exit has
+// leased us are forgotten, so that their next packet gets the new one. Call order: share_clean at start (leftovers of a killed
 // run), share_apply whenever struct share_rules changed, share_remove at the end.
 #ifndef DAEMON_SHARE_H
 #define DAEMON_SHARE_H
@@ -56,6 +57,7 @@ struct share {
     char *last;               // what stands in the kernel, so that an unchanged rule set is not loaded again
     bool forwarding;          // we turned the kernel's forwarding on
     char uplink6[16];         // whose accept_ra we set with it
+    struct bw_addr source[2]; // what the rules in the kernel translate to at our own exit, IPv4 and IPv6; zero: nothing
 };
 
 // why: what failed, in words, for the log and for status.
