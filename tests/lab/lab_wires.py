@@ -102,7 +102,8 @@ def fast_when_unimpaired_and_with_delay():
         lab.link("n1", "n2", "delay=5ms")
         delayed = iperf(lab, "n2", "n1", a)["sum_received"]["bits_per_second"]
         note = f"TCP {plain / 1e6:.0f}, with 10 ms of RTT {delayed / 1e6:.0f}, UDP 700 Mbit/s losing {udp['lost_percent']:.1f} %"
-        want(plain > 500e6 and delayed > 300e6 and udp["lost_percent"] < 20, note)
+        # Far below what it does: whether a wire is the bottleneck of a test that means to measure something else.
+        want(plain > 200e6 and delayed > 100e6 and udp["bits_per_second"] * (100 - udp["lost_percent"]) > 100e6 * 100, note)
         return note
 
 

@@ -147,6 +147,13 @@ static void test_ping_trace(void **state)
 }
 
 static int n_events;
+static bool listening;
+static void look(void *arg)
+{
+    (void)arg;
+    listening = api_event_wanted(fake.api);
+}
+
 static void send_event(void *arg)
 {
     (void)arg;
@@ -179,6 +186,7 @@ static void test_monitor(void **state)
         kill(pid, SIGTERM);
         fclose(f);
         waitpid(pid, NULL, 0);
+        wait_for(10, (fake_call(look, NULL), !listening)); // or the next event would go to this one
     }
 }
 
