@@ -187,11 +187,8 @@ void update_received(struct babel *b, struct neighbour *n, const struct babel_tl
         tell_loser(b, n, &t->update.prefix);
         return;
     }
-    if (d && route_get(n, dest_index(b, d))) {
-        update_route(b, n, d, t);
-    } else {
-        new_route(b, n, d, t);
-        d = dest_find(b, &t->update.prefix);
-    }
+    if (d && route_get(n, dest_index(b, d))) update_route(b, n, d, t);
+    else new_route(b, n, d, t);
+    d = dest_find(b, &t->update.prefix); // it may be new, have moved, or have gone for lack of memory
     if (d && d->requests != NIL) request_satisfy(b, d);
 }

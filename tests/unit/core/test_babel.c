@@ -942,6 +942,39 @@ static void without_memory(void **state)
     }
 }
 
+// A route changes to another router-id while there is no memory for another source: destination and all go, during the update.
+static void source_without_memory(void **state)
+{
+    (void)state;
+    struct failing f = {.mem = {.resize = failing_resize}, .left = 1000};
+    struct bench *w = calloc(1, sizeof *w);
+    static const struct babel_ops ops = {.send = on_send, .route_changed = on_route, .neighbour_changed = on_neighbour};
+    uint8_t seed[32] = {7};
+    bw_rng_seed(&w->rng, seed);
+    w->now = 5 * BW_S;
+    w->hello_ms = 4000;
+    w->auto_ack = true;
+    w->cost[0] = 96;
+    w->cfg = (struct babel_config){.router_id = {0xb0, [7] = 1}, .linklocal = ll(1), .clean_start = true};
+    w->b = babel_new(&w->cfg, &ops, w, &f.mem, &w->rng, NULL, w->now);
+    w->hello[0] = !babel_iface_add(w->b, 0, NULL, w->now);
+    w->next_hello = w->now;
+    run(w, 2 * BW_S);
+    update(w, 0, D, 1, 1, 10); // comes and goes back to where it came from: never announced to anybody
+    assert_int_equal(via(w, D), 0);
+    run(w, 6 * BW_S); // nobody looks at it again
+    f.left = 0;
+    update(w, 0, D, 2, 1, 10);
+    assert_int_equal(via(w, D), -1);
+    assert_int_equal(babel_counters(w->b)->drops[BABEL_DROP_NOMEM], 1);
+    f.left = 1000;
+    update(w, 0, D, 2, 1, 10);
+    assert_int_equal(via(w, D), 0);
+    babel_free(w->b);
+    assert_int_equal(f.mem.used, 0);
+    free(w);
+}
+
 static void counts_what_it_drops(void **state)
 {
     (void)state;
@@ -976,7 +1009,7 @@ int main(void)
         cmocka_unit_test(restricted_originations), cmocka_unit_test(no_transit), cmocka_unit_test(hysteresis),
         cmocka_unit_test(start_that_is_not_clean), cmocka_unit_test(stops_properly), cmocka_unit_test(cap_keeps_the_nearest),
         cmocka_unit_test(cap_is_shared), cmocka_unit_test(cap_on_what_is_kept_is_shared),
-        cmocka_unit_test(without_memory), cmocka_unit_test(counts_what_it_drops),
+        cmocka_unit_test(without_memory), cmocka_unit_test(source_without_memory), cmocka_unit_test(counts_what_it_drops),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
