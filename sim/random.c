@@ -6,7 +6,7 @@ struct draw {
     struct scenario *s;
     struct bw_rng rng;
     bw_time calm;      // faults end
-    bool *forgotten;   // lost its state at some time: its wall clock must not go back as well, nobody could let it in
+    bool *forgotten;   // lost its state at some time: not again within a day, and its wall clock must not go back as well: nobody could let it in
     bool *wall;        // its wall clock has been moved
     bool failed;
 };
@@ -63,7 +63,7 @@ static void draw_crash(struct draw *d, bw_time at, bool kindly)
     bw_time back = later(d, at, 50, below(d, 2) ? 3000 : 90000);
     add(d, (struct statement){.at = at, .verb = kindly ? DO_STOP : DO_CRASH, .a = n});
     if (back == BW_NEVER) return;
-    if (below(d, 4) == 0 && !d->wall[n]) {
+    if (below(d, 4) == 0 && !d->wall[n] && !d->forgotten[n]) {
         d->forgotten[n] = true;
         add(d, (struct statement){.at = back, .verb = DO_FORGET, .a = n});
     }

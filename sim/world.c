@@ -157,8 +157,13 @@ void world_start(struct world *w, uint32_t index)
     w->current = index;
     world_hash_number(w, (uint64_t)index << 8 | 0xf0);
     struct node_config c = {.id = &n->id, .port = DISCOVER_PORT, .threads = 1, .transit = true, .tai_high = n->numbers[NODE_TAI_HIGH],
-                            .seqno = (uint16_t)n->numbers[NODE_SEQNO], .session_tai = n->numbers[NODE_SESSION_TAI], .epoch = ++n->epoch, .table_cap = n->cap,
+                            .seqno = (uint16_t)n->numbers[NODE_SEQNO], .session_tai = n->numbers[NODE_SESSION_TAI], .epoch = n->epoch + 1, .table_cap = n->cap,
                             .clean_start = !n->started_before || n->clean, .probe4 = true};
+    if (n->forgot) node_numbers_lost(&c, clock_wall_ns(&n->clock, w->now));
+    n->forgot = false;
+    n->numbers[NODE_TAI_HIGH] = c.tai_high;
+    n->numbers[NODE_SESSION_TAI] = c.session_tai;
+    n->epoch = c.epoch;
     snprintf(c.name, sizeof c.name, "n%u", index + 1);
     struct node_out out = machine_out(n);
     bw_time now = world_local(n);
@@ -213,9 +218,11 @@ void world_stop(struct world *w, uint32_t index)
 void world_forget(struct world *w, uint32_t index)
 {
     struct world_node *n = &w->nodes[index];
+    if (n->node || !n->started_before) return; // a running one would store them again
     memset(n->numbers, 0, sizeof n->numbers);
     n->epoch = 0;
-    n->started_before = false; // a first start, for all that it knows
+    n->clean = false;
+    n->forgot = true;
 }
 
 void world_uplink(struct world *w, uint32_t index, bool works)

@@ -63,7 +63,7 @@ struct world_node {
     uint32_t link_count;
     uint64_t numbers[3];  // NODE_TAI_HIGH, NODE_SEQNO, NODE_SESSION_TAI as persisted
     uint64_t epoch;
-    bool started_before, clean;
+    bool started_before, clean, forgot; // forgot: lost what was stored since its last life
     bool share, uplink;   // shares Internet; its uplink works
     uint32_t cap;         // destinations; 0: the default
     bw_time wake;         // its next deadline, in the world's time
@@ -110,7 +110,7 @@ int world_link(struct world *w, uint32_t a, uint32_t b, const struct wire *k, bo
 void world_start(struct world *w, uint32_t node);
 void world_crash(struct world *w, uint32_t node);  // without a word
 void world_stop(struct world *w, uint32_t node);   // in good order; ends by itself within 2 s
-void world_forget(struct world *w, uint32_t node); // its stored state is lost (identity stays)
+void world_forget(struct world *w, uint32_t node); // its stored state is lost (identity stays); nothing happens to one that runs
 void world_run(struct world *w, bw_time until);
 void world_uplink(struct world *w, uint32_t node, bool works);
 void world_clock_rate(struct world *w, uint32_t node, uint64_t rate);    // CLOCK_UNIT: right

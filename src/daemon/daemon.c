@@ -111,6 +111,7 @@ static int open_identity(struct daemon *d)
     int err = os_identity_read(d->state.dir, seed, why, sizeof why);
     if (err == BW_ERR_NOTFOUND) {
         identity_draw(&d->id, &d->rng);
+        d->new_identity = true;
         err = os_identity_write(d->state.dir, d->id.seed, false, why, sizeof why);
     } else if (!err && identity_from_seed(&d->id, seed)) {
         err = os_why(BW_ERR_RANGE, why, sizeof why, "%s/identity holds a seed that gives no mesh address (make another with `byway key new --force`)", d->state.dir);
@@ -203,6 +204,11 @@ static int read_numbers(struct daemon *d, struct node_config *c)
     if (!err) err = os_store_get_u64(d->store, "counter", "clean", 1, &clean);
     c->seqno = (uint16_t)seqno;
     c->clean_start = clean;
+    if (!err && !c->epoch && !d->new_identity) {
+        node_numbers_lost(c, os_clock_unix_ns());
+        err = os_store_put_u64(d->store, "counter", "tai-high", c->tai_high);
+        if (!err) err = os_store_put_u64(d->store, "counter", "session-tai-high", c->session_tai);
+    }
     c->epoch++;
     if (!err) err = os_store_put_u64(d->store, "counter", "epoch", c->epoch);
     if (!err) err = os_store_put_u64(d->store, "counter", "clean", 0);

@@ -67,6 +67,7 @@ struct daemon {
     struct bw_mem mem;
     struct bw_rng rng;
     struct identity id;
+    bool new_identity; // drawn at this start
     FILE *keylog;
     struct os_state state;
     int place; // this network namespace is ours (os_ns_claim), -1: not

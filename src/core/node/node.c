@@ -127,6 +127,15 @@ static bool make_routing(struct node *n, const struct node_config *c)
     return !babel_originate(n->babel, &self, 0, BABEL_ANY_SLOT, n->now);
 }
 
+#define LOST_AHEAD_NS (24 * 3600ull * 1000000000u)
+
+void node_numbers_lost(struct node_config *c, uint64_t unix_ns)
+{
+    c->tai_high = c->session_tai = unix_ns + LOST_AHEAD_NS;
+    c->epoch = unix_ns / 1000;
+    c->clean_start = false;
+}
+
 struct node *node_new(struct bw_mem *mem, struct bw_rng *rng, const struct bw_log *log, const struct node_config *c,
                       const struct node_out *out, bw_time now, uint64_t unix_ns)
 {

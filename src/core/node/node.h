@@ -66,13 +66,16 @@ struct node_config {
     uint16_t seqno;            // stored NODE_SEQNO
     uint64_t session_tai;      // stored NODE_SESSION_TAI, 0 if none
     bool aes;                  // this machine has AES instructions: bw_aes_fast()
-    bool clean_start;          // the first start with this identity, or the last stop was node_stopped_clean()
+    bool clean_start;          // the first start with this identity ever, or the last stop was node_stopped_clean()
     uint64_t epoch;            // one more at each start with this identity
     bool probe_none, probe4, probe6; // internet.probe: none; has targets in the family
     struct limit_config limits;
     struct bw_addr targets[EXITC_TARGETS]; // what answers pings from the Internet, asked through tunnels; zero: none
 };
 
+// The stored numbers are lost, the key is not (a damaged store, a key from a backup). Others remember stamps of up to an hour
+// ahead for each start of the earlier life, and may hold routes through it: begins a day ahead, with another epoch, not clean.
+void node_numbers_lost(struct node_config *c, uint64_t unix_ns);
 // mem, rng, log outlive it; config and out are copied. NULL: no memory.
 struct node *node_new(struct bw_mem *mem, struct bw_rng *rng, const struct bw_log *log, const struct node_config *c,
                       const struct node_out *out, bw_time now, uint64_t unix_ns);
