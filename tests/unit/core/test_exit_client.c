@@ -285,6 +285,7 @@ static void packet(struct world *w, struct event *e)
     unsigned count = internet_tunnels(h->i, t, 16);
     for (unsigned k = 0; k < count; k++) {
         if (node_of(&t[k].peer) != e->from) continue;
+        if (!t[k].is_exit) atomic_store(&t[k].shared->last_rx, w->now);
         if (!t[k].is_exit && to_internet(w, e)) return;
         if (t[k].is_exit) atomic_fetch_add(&t[k].shared->rx_packets, 1);
         struct fwd_punt p = {.kind = t[k].is_exit ? FWD_PUNT_TUNNEL_ECHO : FWD_PUNT_GATEWAY, .inner_src = t[k].peer,
