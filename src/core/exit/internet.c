@@ -180,6 +180,11 @@ void internet_limits(struct internet *i, uint64_t price, const struct limit_conf
     run(i, false, now);
 }
 
+void internet_name(struct internet *i, const char *name)
+{
+    exits_name(&i->exits, name);
+}
+
 void internet_rules(struct internet *i, const struct exitc_rules *r, bw_time now)
 {
     exitc_rules(&i->client, r);

@@ -63,6 +63,7 @@ void internet_http_done(struct internet *i, uint32_t serial, int status, const c
 // the /128 in the route table whose last 8 bytes are that router-id. Call when Babel's routes changed.
 void internet_any(struct internet *i, const uint8_t router_id[8], bw_time now);
 void internet_heard(struct internet *i, const struct bw_addr *exit, bw_time now);
+void internet_name(struct internet *i, const char *name); // of this node, in its offers; copied
 void internet_routes_changed(struct internet *i, bw_time now); // some selected route changed: ops.metric is asked again
 // FWD_PUNT_GATEWAY and FWD_PUNT_TUNNEL_ECHO. Answers go out through ops.send.
 void internet_punt(struct internet *i, const struct fwd_punt *p, bw_time now);

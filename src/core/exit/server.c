@@ -21,15 +21,20 @@ void exits_init(struct exits *s, struct bw_mem *mem, struct bw_rng *rng, const s
     if (!s->config.lifetime_s) s->config.lifetime_s = LIFETIME_S;
     if (!s->config.max_leases) s->config.max_leases = LEASES;
     if (!s->config.pool_len) s->config.pool_len = POOL_LEN;
-    if (c->name) {
-        size_t n = strnlen(c->name, sizeof s->name - 1);
-        memcpy(s->name, c->name, n);
-    }
+    if (c->name) exits_name(s, c->name);
     s->config.name = s->name;
     s->plan.mtu = EXITS_MTU;
     bw_rng_bytes(rng, s->stamp_key, sizeof s->stamp_key);
     s->meter_next = BW_NEVER;
     if (!limits_init(&s->limits, mem)) limits_config(&s->limits, &s->config.limits);
+}
+
+void exits_name(struct exits *s, const char *name)
+{
+    size_t n = strnlen(name, sizeof s->name - 1);
+    memcpy(s->name, name, n);
+    memset(s->name + n, 0, sizeof s->name - n);
+    s->offer_until = 0;
 }
 
 static void deactivate(struct exits *s, struct exits_lease *l, bw_time now)

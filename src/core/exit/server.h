@@ -137,6 +137,7 @@ void exits_wall(struct exits *s, uint64_t unix_s, bw_time now);
 bool exits_restore(struct exits *s, const struct exits_saved *l, bw_time now);
 bool exits_tick(struct exits *s, bw_time now);
 void exits_limits(struct exits *s, const struct limit_config *c); // other limits from now on
+void exits_name(struct exits *s, const char *name);               // what offers call it from now on; copied
 void exits_note(struct exits *s, bw_time now);                    // stores what clients used: before the end
 bw_time exits_deadline(const struct exits *s);
 

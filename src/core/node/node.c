@@ -372,6 +372,7 @@ void node_set_routing(struct node *n, const struct node_config *c, bw_time now)
 void node_set_name(struct node *n, const char *name)
 {
     snprintf(n->config.name, sizeof n->config.name, "%s", name);
+    internet_name(n->internet, n->config.name);
 }
 
 void node_set_limits(struct node *n, const struct limit_config *c, bw_time now)

@@ -149,6 +149,9 @@ static void one_key_one_lease(void **state)
     assert_true(exits_uplink(&h.s, true, true, h.now));
     assert_int_equal(get_offer(&h), 200);
     assert_string_equal(h.offer.name, "mill");
+    exits_name(&h.s, "ford");
+    assert_int_equal(get_offer(&h), 200);
+    assert_string_equal(h.offer.name, "ford");
     assert_int_equal(ask(&h, &client[0]), 200);
     assert_true(h.changed);
     packet_from(&h, &client[0]);
