@@ -56,7 +56,7 @@ struct api_actions { // a NULL callback answers 501
     int (*peer_add)(void *ctx, const struct api_peer_add *p, struct api_error *e);
     int (*peer_remove)(void *ctx, const uint8_t key[32], bool save, struct api_error *e); // 404 if there is none
     int (*exit_use)(void *ctx, enum api_use use, const struct bw_addr *address, struct api_error *e);
-    int (*reload)(void *ctx, struct api_error *e);
+    int (*reload)(void *ctx, char *out, size_t size, struct api_error *e); // out: as for join; left alone if there is nothing to say
     // The invite's text, NUL-terminated (wire/invite.h).
     int (*invite)(void *ctx, const struct api_invite *i, char *out, size_t size, struct api_error *e);
     // out: what was done, one sentence for the person who typed it.

@@ -190,7 +190,9 @@ static enum MHD_Result post_exit(struct request *q, struct api_error *e)
 static enum MHD_Result post_reload(struct request *q, struct api_error *e)
 {
     if (!q->api->o.actions.reload) return not_here(q);
-    return outcome(q, q->api->o.actions.reload(q->api->o.actions.ctx, e), e, NULL);
+    char out[512] = "";
+    int status = q->api->o.actions.reload(q->api->o.actions.ctx, out, sizeof out, e);
+    return outcome(q, status, e, out[0] ? out : NULL);
 }
 
 static enum MHD_Result post_join(struct request *q, struct api_error *e)

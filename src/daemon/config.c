@@ -83,20 +83,24 @@ static bool exits_equal(const struct config_internet *a, const struct config_int
            !memcmp(a->never, b->never, a->never_count * sizeof *a->never);
 }
 
-static bool internet_equal(const struct config_internet *a, const struct config_internet *b)
+bool config_probe_equal(const struct config_internet *a, const struct config_internet *b)
 {
-    if (a->share != b->share || strcmp(a->share_interface, b->share_interface)) return false;
-    if (a->use != b->use || !bw_addr_eq(&a->use_address, &b->use_address)) return false;
-    if (a->killswitch != b->killswitch || a->dns != b->dns || a->probe != b->probe) return false;
-    if (!limits_equal(a, b) || !exits_equal(a, b)) return false;
-    if (a->probe_count != b->probe_count) return false;
+    if (a->probe != b->probe || a->probe_count != b->probe_count) return false;
     for (uint32_t i = 0; i < a->probe_count; i++) {
         if (!endpoint_equal(&a->probes[i], &b->probes[i])) return false;
     }
     return true;
 }
 
-static bool lan_equal(const struct config_lan *a, const struct config_lan *b)
+static bool internet_equal(const struct config_internet *a, const struct config_internet *b)
+{
+    if (a->share != b->share || strcmp(a->share_interface, b->share_interface)) return false;
+    if (a->use != b->use || !bw_addr_eq(&a->use_address, &b->use_address)) return false;
+    if (a->killswitch != b->killswitch || a->dns != b->dns) return false;
+    return limits_equal(a, b) && exits_equal(a, b) && config_probe_equal(a, b);
+}
+
+bool config_lan_equal(const struct config_lan *a, const struct config_lan *b)
 {
     if (a->count != b->count) return false;
     for (uint32_t i = 0; i < a->count; i++) {
@@ -164,7 +168,7 @@ unsigned config_diff(const struct config *a, const struct config *b)
     if (!discover_equal(&a->discover, &b->discover)) d |= CONFIG_DISCOVER;
     if (strcmp(a->tun.interface, b->tun.interface) || a->tun.mtu != b->tun.mtu) d |= CONFIG_TUN;
     if (!internet_equal(&a->internet, &b->internet)) d |= CONFIG_INTERNET;
-    if (!lan_equal(&a->lan, &b->lan)) d |= CONFIG_LAN;
+    if (!config_lan_equal(&a->lan, &b->lan)) d |= CONFIG_LAN;
     if (!firewall_equal(&a->firewall, &b->firewall)) d |= CONFIG_FIREWALL;
     if (!routing_equal(&a->routing, &b->routing)) d |= CONFIG_ROUTING;
     if (a->api.none != b->api.none || !bw_endpoint_eq(&a->api.listen, &b->api.listen)) d |= CONFIG_API;

@@ -188,6 +188,8 @@ enum config_section {
 };
 unsigned config_diff(const struct config *a,
                      const struct config *b); // sections that differ in meaning, or'ed; 0: equal
+bool config_probe_equal(const struct config_internet *a, const struct config_internet *b);
+bool config_lan_equal(const struct config_lan *a, const struct config_lan *b);
 bool config_peer_equal(const struct config_peer *a, const struct config_peer *b);
 const struct config_peer *config_peer_find(const struct config *c, const uint8_t key[32]); // NULL: not there
 

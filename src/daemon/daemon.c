@@ -326,6 +326,23 @@ static int start(struct daemon *d)
     return err;
 }
 
+static void count_handle(uv_handle_t *h, void *arg)
+{
+    (void)h;
+    ++*(unsigned *)arg;
+}
+
+// Until every handle has closed. A name that is being looked up is not waited for: that can take half a minute.
+static void close_handles(struct daemon *d)
+{
+    for (unsigned left = 1; left;) {
+        uv_run(&d->loop, UV_RUN_ONCE);
+        left = 0;
+        uv_walk(&d->loop, count_handle, &left);
+    }
+    if (!d->lookups) uv_run(&d->loop, UV_RUN_DEFAULT);
+}
+
 static void stop(struct daemon *d)
 {
     if (d->node && d->store)
@@ -342,7 +359,7 @@ static void stop(struct daemon *d)
     d->timer = d->reaper = NULL;
     for (int i = 0; i < 3; i++)
         if (d->signals[i].data) uv_close((uv_handle_t *)&d->signals[i], NULL);
-    uv_run(&d->loop, UV_RUN_DEFAULT); // until every handle has closed
+    close_handles(d);
     if (d->pool) worker_pool_stop(d->pool);
     node_free(d->node);
     d->node = NULL;
@@ -374,6 +391,7 @@ int daemon_run(const struct run_options *o)
     }
     config_report_free(&report);
     d->log.level = d->config.log.level;
+    reload_remember(d);
     uv_loop_init(&d->loop);
     signal(SIGPIPE, SIG_IGN);
     if (!start(d)) {
@@ -387,9 +405,13 @@ int daemon_run(const struct run_options *o)
         uv_run(&d->loop, UV_RUN_DEFAULT);
     }
     stop(d);
+    int status = d->failed ? 1 : 0;
+    if (d->lookups) { // their threads would be waited for; nothing else is left to do
+        fflush(NULL);
+        _exit(status);
+    }
     uv_loop_close(&d->loop);
     config_free(&d->config);
-    int status = d->failed ? 1 : 0;
     free(d);
     return status;
 }

@@ -49,7 +49,7 @@ struct problem { // something wrong that the daemon itself knows, for status
     struct view_problem view;
 };
 enum { PROBLEM_SETUP, PROBLEM_FIREWALL, PROBLEM_FOREIGN, PROBLEM_DNS, PROBLEM_STORE, PROBLEM_GUARD, PROBLEM_NAME, PROBLEM_LAN,
-       PROBLEM_SHARE, PROBLEM_KEYLOG, PROBLEM_PREFIXES, PROBLEMS };
+       PROBLEM_SHARE, PROBLEM_KEYLOG, PROBLEM_PREFIXES, PROBLEM_RESTART, PROBLEMS };
 
 struct chosen { // `byway exit use` holds until the file says something else than it did then
     bool on;
@@ -60,6 +60,12 @@ struct chosen { // `byway exit use` holds until the file says something else tha
 struct daemon {
     const struct run_options *opt;
     struct config config;
+    struct { // what holds until the node ends, as it was at the start
+        uint16_t port;
+        struct config_tun tun;
+        struct config_lan lan;
+        struct config_internet internet;
+    } fixed;
     struct chosen chosen;
     uv_loop_t loop;
     uv_signal_t signals[3];
@@ -113,6 +119,7 @@ struct daemon {
     struct pinger *pingers;
     struct named *named; // peers by name
     struct os_timer *named_timer;
+    unsigned lookups; // of names, under way
 };
 
 // daemon.c
@@ -166,6 +173,7 @@ bool ledger_uplink(void *ctx, uint64_t *down, uint64_t *up);
 
 // reload.c
 int reload_file(struct daemon *d, struct api_error *e);
+void reload_remember(struct daemon *d); // at the start: what a reload cannot change
 void reload_share(struct daemon *d);    // whether to share, as far as the default routes allow it
 void reload_internet(struct daemon *d); // hands [internet] to the node
 

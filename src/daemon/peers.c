@@ -114,6 +114,7 @@ static void looked_up(uv_getaddrinfo_t *req, int status, struct addrinfo *res)
 {
     struct lookup *l = req->data;
     struct named *n = l->named;
+    l->d->lookups--;
     if (n) {
         n->lookup = NULL;
         if (status) not_found(l->d, n, uv_strerror(status));
@@ -140,6 +141,7 @@ static void look_up(struct daemon *d, struct named *n)
     int err = uv_getaddrinfo(&d->loop, &l->req, looked_up, n->host, NULL, &hints);
     if (!err) {
         n->lookup = l;
+        d->lookups++;
         return;
     }
     free(l);

@@ -43,13 +43,34 @@ static void reload_routing(struct daemon *d)
     d->setup_dirty = true;
 }
 
-static void warn_fixed(struct daemon *d, unsigned diff, const struct config *old, const struct config *c)
+// ---- what takes a restart ----
+
+void reload_remember(struct daemon *d)
 {
-    if (diff & CONFIG_LAN) bw_log(&d->log, BW_WARN, "[lan] has changed: neighbours are looked for accordingly at the next start of the node");
-    if (diff & CONFIG_TUN) bw_log(&d->log, BW_WARN, "[tun] has changed: restart the node for that to take effect");
-    if (old->listen.port != c->listen.port) bw_log(&d->log, BW_WARN, "listen.port has changed: restart the node for that to take effect");
-    if (diff & CONFIG_INTERNET && (old->internet.probe != c->internet.probe || old->internet.dns != c->internet.dns))
-        bw_log(&d->log, BW_WARN, "internet.probe and internet.dns take effect at the next start of the node");
+    d->fixed.port = d->config.listen.port;
+    d->fixed.tun = d->config.tun;
+    d->fixed.lan = d->config.lan;
+    d->fixed.internet = d->config.internet;
+}
+
+static void list(char *text, size_t size, bool on, const char *what)
+{
+    size_t n = strlen(text);
+    if (on) snprintf(text + n, size - n, "%s%s", n ? ", " : "", what);
+}
+
+static void warn_fixed(struct daemon *d)
+{
+    const struct config *c = &d->config;
+    char which[128] = "", text[sizeof which + 80] = "";
+    list(which, sizeof which, c->listen.port != d->fixed.port, "listen.port");
+    list(which, sizeof which, strcmp(c->tun.interface, d->fixed.tun.interface) || c->tun.mtu != d->fixed.tun.mtu, "[tun]");
+    list(which, sizeof which, !config_probe_equal(&c->internet, &d->fixed.internet), "internet.probe");
+    list(which, sizeof which, c->internet.dns != d->fixed.internet.dns, "internet.dns");
+    list(which, sizeof which, !config_lan_equal(&c->lan, &d->fixed.lan), "[lan] (where neighbours are looked for)");
+    if (*which) snprintf(text, sizeof text, "a restart of the node is needed for what has changed in: %s", which);
+    if (*which && strcmp(d->problems[PROBLEM_RESTART].view.text, text)) bw_log(&d->log, BW_WARN, "%s", text);
+    daemon_problem(d, PROBLEM_RESTART, *which, "restart-needed", text, "until then it runs with the old value");
 }
 
 static void apply(struct daemon *d, const struct config *old, unsigned diff)
@@ -69,7 +90,7 @@ static void apply(struct daemon *d, const struct config *old, unsigned diff)
     if (diff & CONFIG_API && api_listen_tcp(d->api, c->api.none ? NULL : &c->api.listen, why, sizeof why))
         bw_log(&d->log, BW_ERROR, "%s", why);
     if (diff & CONFIG_PEER) peers_apply(d, old);
-    warn_fixed(d, diff, old, c);
+    warn_fixed(d);
 }
 
 static void keep_choice(struct daemon *d, struct config_internet *fresh)

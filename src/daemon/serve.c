@@ -26,11 +26,30 @@ static void explain_interfaces(struct daemon *d, struct view_status *v)
     if (all) if_freenameindex(all);
 }
 
+// What the owner named, and is not used.
+static void explain_listed(struct daemon *d, struct view_status *v)
+{
+    const struct config_discover *c = &d->config.discover;
+    char why[OS_WHY], one[OS_WHY + CONFIG_IFNAME + 4], text[sizeof v->problems[0].text] = "";
+    for (uint32_t i = 0; c->mode == CONFIG_DISCOVER_LIST && d->ifwatch && i < c->count; i++) {
+        size_t n = strlen(text);
+        if (os_ifwatch_explain(d->ifwatch, c->interfaces[i], why, sizeof why) == 1) continue;
+        snprintf(one, sizeof one, "%s%s %s", n ? "; " : "", c->interfaces[i], why);
+        if (n + strlen(one) < sizeof text) memcpy(text + n, one, strlen(one) + 1);
+    }
+    if (!*text || v->problem_count == sizeof v->problems / sizeof *v->problems) return;
+    struct view_problem *p = &v->problems[v->problem_count++];
+    snprintf(p->code, sizeof p->code, "interface-not-used");
+    memcpy(p->text, text, sizeof text);
+    snprintf(p->hint, sizeof p->hint, "no neighbours are looked for there; peers that are listed are reached all the same");
+}
+
 static void on_status(void *ctx, struct view_status *v)
 {
     struct daemon *d = ctx;
     node_view_status(d->node, v, os_clock_now());
     explain_interfaces(d, v);
+    explain_listed(d, v);
     for (int i = 0; i < PROBLEMS; i++)
         if (d->problems[i].on && v->problem_count < sizeof v->problems / sizeof *v->problems)
             v->problems[v->problem_count++] = d->problems[i].view;
@@ -137,10 +156,12 @@ static int on_exit_use(void *ctx, enum api_use use, const struct bw_addr *addres
     return 0;
 }
 
-static int on_reload(void *ctx, struct api_error *e)
+static int on_reload(void *ctx, char *out, size_t size, struct api_error *e)
 {
     struct daemon *d = ctx;
+    const struct problem *p = &d->problems[PROBLEM_RESTART];
     int status = reload_file(d, e);
+    if (!status && p->on) snprintf(out, size, "the configuration is applied, but %s", p->view.text);
     daemon_turn(d);
     return status;
 }
@@ -189,7 +210,7 @@ static void own_endpoints(struct daemon *d, struct invite *i, bool uplink)
         if (!worth_telling(&addr)) continue;
         struct invite_endpoint *e = &i->endpoints[i->endpoint_count++];
         bw_addr_text(&addr, e->host);
-        e->port = d->config.listen.port;
+        e->port = d->udp[0].port; // the file may say something else by now
     }
     freeifaddrs(list);
 }
@@ -317,7 +338,7 @@ static int on_join(void *ctx, const char *text, char *out, size_t size, struct a
                                "byway peer add %s"
                              : "%s is known now; it has named no address, so it must find us. This node's key: %s";
     size_t n = (size_t)snprintf(out, size, words, *i.name ? i.name : "the inviting node", own);
-    if (n < size && !saved) snprintf(out + n, size - n, " That holds until the node ends: %s cannot be written.", d->config.path);
+    if (n < size && !saved) snprintf(out + n, size - n, " That does not last: %s cannot be written, so it holds until the node ends or its configuration is read again.", d->config.path);
     return 0;
 }
 

@@ -239,7 +239,7 @@ static const char *reason(const struct os_ifwatch *w, const struct entry *e)
     if (w->mode == OS_IFWATCH_NONE) return "is not used: discovery is off";
     if (w->mode == OS_IFWATCH_LIST && !listed(w, e->link.name)) return "is not in [discover] interfaces";
     enum os_iface_fit f = os_iface_judge(&e->link, w->mode == OS_IFWATCH_LIST);
-    return f == OS_IFACE_FIT ? "has no IPv6 link-local address (yet)" : os_iface_fit_text(f);
+    return f == OS_IFACE_FIT ? "has no IPv6 link-local address (yet), and neighbours are looked for by IPv6" : os_iface_fit_text(f);
 }
 
 int os_ifwatch_explain(const struct os_ifwatch *w, const char *name, char *text, size_t n)

@@ -28,7 +28,7 @@ def joined(sets, *options):
         want(lab.status("n2")["key"] in said, "it names the key that the other side may have to add")
         own = lab.byway("n1", "join", text, check=False)
         want(own.returncode == 1 and "own invitation" in own.stderr, own.stderr)
-        want("Connecting to n1" in said and "until the node ends" not in said, said)
+        want("Connecting to n1" in said and "does not last" not in said, said)
         wait_until(lambda: lab.reaches("n2", lab.address("n1")), 20, "the link")
         lab.stop("n2")
         lab.start("n2")
@@ -49,6 +49,19 @@ def an_invitation_carries_the_secret():
         joined(f"set discover.policy=secret set discover.secret-file={f.name} set listen.public=yes", "--secret")
     finally:
         os.unlink(f.name)
+
+
+@labkit.test
+def where_the_file_cannot_be_written_it_says_that_it_does_not_last():
+    with Lab(text=TWO.format("")) as lab:
+        text = next(t for t in lab.byway("n1", "invite").stdout.splitlines() if t.startswith("byway:1:"))
+        conf = f"{lab.dir}/nodes/n2/byway.conf"
+        os.rename(conf, conf + ".kept")
+        os.mkdir(conf)  # root may write anything but that
+        said = lab.byway("n2", "join", text).stdout
+        want("does not last" in said and "read again" in said and conf in said, said)
+        os.rmdir(conf)
+        os.rename(conf + ".kept", conf)
 
 
 labkit.main()

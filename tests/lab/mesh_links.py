@@ -109,4 +109,19 @@ def a_dead_neighbour_is_shown_as_such_and_back_when_it_returns():
         wait_until(lambda: [p["state"] for p in lab.peers("n1")] == ["up"] and lab.status("n1")["peers"] == 1, 20, "n2 is up again")
 
 
+@labkit.test
+def an_interface_that_is_named_and_cannot_be_used_is_named():
+    with Lab(text="link 1 2\nnode 2 set discover.interfaces=to-n1\n") as lab:
+        lab.all_ping(30)
+
+        def problem():
+            return next((p["text"] for p in lab.status("n2")["problems"] if p["code"] == "interface-not-used"), "")
+
+        want(not problem(), problem())
+        lab.run("n2", "sh", "-c", "echo 1 > /proc/sys/net/ipv6/conf/to-n1/disable_ipv6")
+        wait_until(lambda: "to-n1" in problem() and "IPv6" in problem(), 10, "the reason")
+        lab.run("n2", "sh", "-c", "echo 0 > /proc/sys/net/ipv6/conf/to-n1/disable_ipv6")
+        wait_until(lambda: not problem(), 10, "all is well again")
+
+
 labkit.main()

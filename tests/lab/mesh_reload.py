@@ -1,8 +1,11 @@
 #!/usr/bin/python3
 """Changed configuration while running: what changed is applied, what did not is not disturbed, a bad file changes nothing."""
 # tests/run: timeout=120
+import base64
 import os
+import subprocess
 import sys
+import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import labkit
@@ -90,6 +93,62 @@ def what_was_chosen_by_command_holds_until_the_file_says_otherwise():
         write(lab, "n2", good + "[internet]\nuse = always\n")
         lab.byway("n2", "reload")
         wait_until(lambda: lab.exit_of("n2") == "n1", 20, "the file's word")
+
+
+@labkit.test
+def what_takes_a_restart_is_said_until_then():
+    with Lab("line", "--nodes", 2, "--set", "internet.probe=none") as lab:
+        good = text_of(lab, "n2")
+
+        def problem():
+            return next((p["text"] for p in lab.status("n2")["problems"] if p["code"] == "restart-needed"), "")
+
+        write(lab, "n2", good + "[tun]\nmtu = 1400\n[listen]\nport = 4999\n")
+        said = lab.byway("n2", "reload").stdout
+        want("is applied, but a restart" in said and "listen.port" in said and "[tun]" in said and "probe" not in said, said)
+        said = lab.byway("n2", "reload").stdout
+        want("listen.port" in said, f"it is still so: {said}")
+        want("listen.port" in problem() and lab.log("n2").count("a restart of the node is needed") == 1, lab.log("n2")[-300:])
+        want(":4870" in lab.run("n2", "ss", "-Hnulp").stdout, "it goes on with the old port")
+        write(lab, "n2", good)
+        said = lab.byway("n2", "reload").stdout
+        want("restart" not in said and not problem(), f"all is as it was: {said} {problem()}")
+        write(lab, "n2", good + "[listen]\nport = 4999\n")
+        lab.byway("n2", "reload")
+        lab.stop("n2")
+        lab.start("n2")
+        wait_until(lambda: ":4999" in lab.run("n2", "ss", "-Hnulp").stdout, 10, "the new port after a restart")
+        want(not problem(), "the problem is over")
+
+
+@labkit.test
+def an_exit_that_is_renamed_offers_itself_by_its_new_name():
+    with Lab(text="link 1 2\nnode 1 share\n") as lab:
+        wait_until(lambda: lab.online("n2"), 30, "Internet at n2")
+        write(lab, "n1", text_of(lab, "n1").replace("name = n1\n", "name = ford\n"))
+        lab.byway("n1", "reload")
+        offer = lab.run("n2", "curl", "-s", f"http://[{lab.address('n1')}]:4870/v1/exit").stdout
+        want('"name":"ford"' in offer.replace(" ", "").replace("\\", ""), offer)
+
+
+@labkit.test
+def a_name_that_is_not_answered_does_not_delay_the_end():
+    with Lab("line", "--nodes", 2) as lab:
+        # A resolver that never answers: the C library gives up after ten seconds and more.
+        hole = lab.job("n2", "python3", "-c", "import socket, time\ns = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n"
+                                              "s.bind(('127.0.0.9', 53))\nprint(s.recvfrom(512)[0], flush=True)\ntime.sleep(100)",
+                       stdout=subprocess.PIPE)
+        lab.run("n2", "sh", "-c", "echo nameserver 127.0.0.9 > /etc/resolv.conf")
+        key = base64.b64encode(bytes(range(32))).decode()
+        wait_until(lambda: "127.0.0.9:53" in lab.run("n2", "ss", "-Hnulp").stdout, 10, "the resolver")
+        write(lab, "n2", text_of(lab, "n2") + f"[peer far]\nkey = {key}\nendpoint = far.example.net:4870\n")
+        lab.byway("n2", "reload")
+        want(hole.process.stdout.readline(), "the question")
+        begin = time.monotonic()
+        lab.stop("n2")
+        took = time.monotonic() - begin
+        want(took < 4, f"the end took {took:.1f} s")
+        hole.stop()
 
 
 labkit.main()

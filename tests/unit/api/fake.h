@@ -198,9 +198,9 @@ static int fake_exit_use(void *ctx, enum api_use use, const struct bw_addr *addr
     return 0;
 }
 
-static int fake_reload(void *ctx, struct api_error *e)
+static int fake_reload(void *ctx, char *out, size_t size, struct api_error *e)
 {
-    (void)ctx;
+    (void)ctx, (void)out, (void)size;
     if (fake.reloads++) {
         snprintf(e->text, sizeof e->text, "f:1: wrong\nf:2: wrong too");
         snprintf(e->hint, sizeof e->hint, "nothing was changed");
