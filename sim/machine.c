@@ -109,12 +109,6 @@ static void out_to_link(void *ctx, uint16_t slot, const uint8_t *packet, size_t 
     if (wn->snapshot) (void)!fwd_to_link(wn->fwd, wn->snapshot, slot, packet, n, world_local(wn));
 }
 
-static void out_to_tunnel(void *ctx, const struct bw_addr *peer, const uint8_t *packet, size_t n)
-{
-    struct world_node *wn = ctx;
-    if (wn->snapshot) (void)!fwd_to_tunnel(wn->fwd, wn->snapshot, peer, packet, n, world_local(wn));
-}
-
 static void out_publish(void *ctx, struct fwd_snapshot *s)
 {
     struct world_node *wn = ctx;
@@ -212,7 +206,7 @@ void machine_answered(struct world *w, struct world_node *n, const struct event 
 
 struct node_out machine_out(struct world_node *n)
 {
-    return (struct node_out){.ctx = n, .send = out_send, .to_link = out_to_link, .to_tunnel = out_to_tunnel, .publish = out_publish,
+    return (struct node_out){.ctx = n, .send = out_send, .to_link = out_to_link, .publish = out_publish,
                              .persist = out_persist, .probe = out_probe, .http = out_http};
 }
 

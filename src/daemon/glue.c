@@ -14,13 +14,6 @@ static void on_to_link(void *ctx, uint16_t slot, const uint8_t *packet, size_t n
     if (err) bw_log(&d->log, BW_DEBUG, "a control packet for link %u was not sent: %s", slot, bw_strerror(err));
 }
 
-static void on_to_tunnel(void *ctx, const struct bw_addr *peer, const uint8_t *packet, size_t n)
-{
-    struct daemon *d = ctx;
-    int err = worker_pool_to_tunnel(d->pool, peer, packet, n, os_clock_now());
-    if (err) bw_log(&d->log, BW_DEBUG, "a control packet for the tunnel was not sent: %s", bw_strerror(err));
-}
-
 static void on_publish(void *ctx, struct fwd_snapshot *s)
 {
     struct daemon *d = ctx;
@@ -187,7 +180,6 @@ struct node_out glue_node_out(struct daemon *d)
         .ctx = d,
         .send = on_send,
         .to_link = on_to_link,
-        .to_tunnel = on_to_tunnel,
         .publish = on_publish,
         .persist = on_persist,
         .setup_changed = on_setup_changed,

@@ -346,13 +346,6 @@ int worker_pool_to_link(struct worker_pool *p, uint16_t slot, const uint8_t *pac
     return s ? fwd_to_link(p->control, s, slot, packet, n, now) : BW_ERR_AGAIN;
 }
 
-int worker_pool_to_tunnel(struct worker_pool *p, const struct bw_addr *peer, const uint8_t *packet, size_t n,
-                          bw_time now)
-{
-    const struct fwd_snapshot *s = worker_pool_snapshot(p);
-    return s ? fwd_to_tunnel(p->control, s, peer, packet, n, now) : BW_ERR_AGAIN;
-}
-
 void worker_pool_to_tun(struct worker_pool *p, const uint8_t *packet, size_t n)
 {
     static const uint8_t nothing[VNET_LEN]; // no offloads

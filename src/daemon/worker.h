@@ -44,12 +44,10 @@ typedef void worker_punt_fn(void *ctx, const struct fwd_punt *punt);
 unsigned worker_pool_punts(struct worker_pool *p, worker_punt_fn *fn,
                            void *ctx); // up to 1,024 in one call; returns how many
 
-// Control's own packets: thread 0 of every keypair, first worker's sockets, the current snapshot. As fwd_to_link and
-// fwd_to_tunnel; BW_ERR_AGAIN also when nothing is published yet.
+// Control's own packets: thread 0 of every keypair, first worker's sockets, the current snapshot. As fwd_to_link;
+// BW_ERR_AGAIN also when nothing is published yet.
 int worker_pool_to_link(struct worker_pool *p, uint16_t slot, const uint8_t *packet, size_t n,
                         bw_time now) BW_NODISCARD;
-int worker_pool_to_tunnel(struct worker_pool *p, const struct bw_addr *peer, const uint8_t *packet, size_t n,
-                          bw_time now) BW_NODISCARD;
 // A whole IP packet for this machine.
 void worker_pool_to_tun(struct worker_pool *p, const uint8_t *packet, size_t n);
 // One datagram as it is: handshakes, cookies, beacons.

@@ -33,7 +33,7 @@ struct exitc_http { // a request to make over the mesh; strings are valid during
 struct exitc_ops {
     void *ctx;
     void (*http)(void *ctx, uint32_t serial, const struct exitc_http *r); // the answer: exitc_http_done(), never at once
-    void (*send)(void *ctx, const struct bw_addr *peer, const uint8_t *packet, size_t n); // fwd_to_tunnel()
+    void (*send)(void *ctx, const struct bw_addr *peer, const uint8_t *packet, size_t n); // in the tunnel to peer
     void (*tell)(void *ctx, enum view_exit_state state, const struct bw_addr *exit, const char *why); // for log and events
 };
 

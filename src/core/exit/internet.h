@@ -29,7 +29,7 @@ struct internet_ops {
     void (*changed)(void *ctx);
     void (*probe)(void *ctx, unsigned family, uint32_t serial, uint32_t timeout_ms); // UPLINK_V4/V6; outside the tunnel (mark 0x4870)
     void (*http)(void *ctx, uint32_t serial, const struct exitc_http *r);
-    void (*send)(void *ctx, const struct bw_addr *peer, const uint8_t *packet, size_t n); // fwd_to_tunnel()
+    void (*send)(void *ctx, const struct bw_addr *peer, const uint8_t *packet, size_t n); // in the tunnel to peer
     void (*tell)(void *ctx, enum view_exit_state state, const struct bw_addr *exit, const char *why);
     void (*save_lease)(void *ctx, const struct exits_saved *l);
     void (*drop_lease)(void *ctx, const uint8_t key[32]);

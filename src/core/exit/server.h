@@ -151,7 +151,7 @@ int exits_post_lease(struct exits *s, const struct bw_addr *caller, const struct
 
 // ---- packets ----
 // The answer to an inner packet of client `peer` to the gateway (FWD_PUNT_GATEWAY): an echo reply while the client's family
-// is proven, else net unreachable, so that the client moves on at once. 0: nothing to say. Sent with fwd_to_tunnel().
+// is proven, else net unreachable, so that the client moves on at once. 0: nothing to say. Sent in the tunnel.
 size_t exits_answer(const struct exits *s, const struct bw_addr *peer, const uint8_t *packet, size_t n, uint8_t *out, size_t cap);
 
 // ---- for serve.c: HTTP asks, leases answer ----

@@ -5,12 +5,12 @@
 #include "core/fwd/csum.h"
 #include "wire/session.h"
 
+#define WANTED_PER_S 1000   // packets for peers without keys
 #define WANTED_BURST 64
-#define WANTED_INTERVAL BW_MS         // a thousand packets a second for peers without keys
+#define MESSAGES_PER_S 2000 // session messages and errors; control has links to look after, too
 #define MESSAGES_BURST 256
-#define MESSAGES_INTERVAL (BW_MS / 2) // session messages and errors; control has links to look after, too
+#define UNKNOWN_PER_S 500   // under keys that we don't have
 #define UNKNOWN_BURST 64
-#define UNKNOWN_INTERVAL (2 * BW_MS)  // and half as many under keys that we don't have
 
 const struct session_entry *end_session(struct fwd *f, const struct fwd_snapshot *s, const struct bw_addr *peer)
 {
@@ -65,7 +65,7 @@ size_t end_len(const struct path *p, size_t n)
 static int want_session(struct fwd *f, const struct path *p, const uint8_t *inner, size_t n, bw_time now)
 {
     struct fwd_punt u = {.kind = FWD_PUNT_SESSION_WANTED, .link = FWD_NO_LINK, .inner_dst = p->peer, .data = inner, .len = (uint32_t)n};
-    if (fwd_token(&f->wanted, WANTED_BURST, WANTED_INTERVAL, now)) f->sink.punt(f->sink.ctx, &u);
+    if (bucket_take(&f->wanted, WANTED_PER_S, WANTED_BURST, now)) f->sink.punt(f->sink.ctx, &u);
     else fwd_drop(f, FWD_DROP_NO_SESSION);
     return BW_ERR_AGAIN;
 }
@@ -138,7 +138,7 @@ static void esp_in(struct fwd *f, const struct fwd_snapshot *s, const struct ip_
     struct sa *a = n < ESP_HEADER ? NULL : session_table_spi(s->sessions, ip_get32(esp));
     if (!a || !bw_addr_eq(&a->peer, &v->src) || !bw_addr_eq(&v->dst, &s->self)) {
         fwd_drop(f, FWD_DROP_ESP_SPI);
-        if (!a && n >= ESP_HEADER && fwd_token(&f->unknown, UNKNOWN_BURST, UNKNOWN_INTERVAL, now))
+        if (!a && n >= ESP_HEADER && bucket_take(&f->unknown, UNKNOWN_PER_S, UNKNOWN_BURST, now))
             to_control(f, FWD_PUNT_SESSION_SPI, v, 0, from, v->p, v->len);
         return;
     }
@@ -183,7 +183,7 @@ static void plain_in(struct fwd *f, const struct fwd_snapshot *s, const struct i
         gro_add(&f->gro, &f->sink, f->uso, v);
     else if (!ours && !for_sessions(v))
         fwd_drop(f, FWD_DROP_PLAIN);
-    else if (!fwd_token(&f->sessions, MESSAGES_BURST, MESSAGES_INTERVAL, now))
+    else if (!bucket_take(&f->sessions, MESSAGES_PER_S, MESSAGES_BURST, now))
         fwd_drop(f, FWD_DROP_NO_SESSION);
     else if (ours)
         to_control(f, FWD_PUNT_SESSION_ERROR, v, 0, from, v->p, v->len);

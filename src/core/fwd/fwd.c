@@ -77,16 +77,6 @@ void fwd_flush(struct fwd *f)
     f->cache.valid = f->session.valid = false;
 }
 
-bool fwd_token(struct bucket *t, uint32_t burst, bw_time interval, bw_time now)
-{
-    bw_time passed = now > t->last ? now - t->last : 0;
-    t->credit = passed >= burst * interval - t->credit ? burst * interval : t->credit + passed;
-    t->last = now;
-    if (t->credit < interval) return false;
-    t->credit -= interval;
-    return true;
-}
-
 bool fwd_may_pass(struct fwd *f, const struct fwd_tunnel *t, bool to_peer, uint32_t n, bw_time now)
 {
     struct fwd_tunnel_shared *own = t->shared, *all = t->group;
@@ -97,37 +87,16 @@ bool fwd_may_pass(struct fwd *f, const struct fwd_tunnel *t, bool to_peer, uint3
     return false;
 }
 
-static int send_own(struct fwd *f, const struct fwd_snapshot *s, const struct path *p, const uint8_t *packet, size_t n,
-                    bw_time now)
-{
-    if (n > path_mtu(p)) return BW_ERR_RANGE;
-    uint8_t *q = out_room(f, p, n);
-    if (n) memcpy(q, packet, n);
-    int err = out_seal(f, s, p, n, now);
-    fwd_flush(f);
-    return err ? BW_ERR_AGAIN : 0;
-}
-
-static int path_error(enum fwd_drop why)
-{
-    return why == FWD_DROP_NO_KEYS ? BW_ERR_AGAIN : BW_ERR_NOTFOUND;
-}
-
 int fwd_to_link(struct fwd *f, const struct fwd_snapshot *s, uint16_t slot, const uint8_t *packet, size_t n,
                 bw_time now)
 {
     struct path p;
     enum fwd_drop why;
     if (!path_to_link(s, slot, &p, &why)) return p.link && p.link->remote.port ? BW_ERR_AGAIN : BW_ERR_NOTFOUND;
-    return send_own(f, s, &p, packet, n, now);
-}
-
-int fwd_to_tunnel(struct fwd *f, const struct fwd_snapshot *s, const struct bw_addr *peer, const uint8_t *packet,
-                  size_t n, bw_time now)
-{
-    struct path p;
-    enum fwd_drop why;
-    if (!n) return BW_ERR_RANGE;
-    if (!path_to_tunnel(f, s, peer, &p, &why)) return path_error(why);
-    return send_own(f, s, &p, packet, n, now);
+    if (n > path_mtu(&p)) return BW_ERR_RANGE;
+    uint8_t *q = out_room(f, &p, n);
+    if (n) memcpy(q, packet, n);
+    int err = out_seal(f, s, &p, n, now);
+    fwd_flush(f);
+    return err ? BW_ERR_AGAIN : 0;
 }

@@ -219,10 +219,6 @@ void fwd_flush(struct fwd *f);
 // longer than FWD_MTU.
 int fwd_to_link(struct fwd *f, const struct fwd_snapshot *s, uint16_t slot, const uint8_t *packet, size_t n,
                 bw_time now) BW_NODISCARD;
-// One inner IP packet made by control, to a tunnel peer, up to FWD_MTU - FWD_TUNNEL_OVERHEAD bytes. Errors as above;
-// BW_ERR_NOTFOUND also when the mesh has no route to the peer; without a session it is punted (FWD_PUNT_SESSION_WANTED).
-int fwd_to_tunnel(struct fwd *f, const struct fwd_snapshot *s, const struct bw_addr *peer, const uint8_t *packet,
-                  size_t n, bw_time now) BW_NODISCARD;
 uint64_t fwd_drops(const struct fwd *f, enum fwd_drop d); // may be read from another thread
 
 #endif

@@ -3,8 +3,8 @@
 
 #include "core/fwd/csum.h"
 
-#define BURST 50
-#define INTERVAL (5 * BW_MS) // one token grows in this time: 200 errors a second
+#define ERRORS_PER_S 200
+#define ERRORS_BURST 50
 #define QUOTE4 576u          // RFC 1812 section 4.3.2.3
 #define OWN_HOPS 64
 
@@ -83,7 +83,7 @@ void icmp_error(struct fwd *f, const struct fwd_snapshot *s, const struct ip_vie
 {
     struct path p;
     bool tun = from == FWD_NO_LINK;
-    if (!may_answer(v) || !fwd_token(tun ? &f->icmp_tun : &f->icmp_wire, BURST, INTERVAL, now)) return;
+    if (!may_answer(v) || !bucket_take(tun ? &f->icmp_tun : &f->icmp_wire, ERRORS_PER_S, ERRORS_BURST, now)) return;
     if (!tun && !way_back(f, s, &v->src, from, &p, &tun)) return;
     uint8_t *q = f->icmp + VNET_LEN;
     size_t n = v->version == 4 ? write4(q, s, v, kind, mtu) : write6(q, s, v, kind, mtu);

@@ -7,6 +7,7 @@
 #include "core/fwd/gro.h"
 #include "core/fwd/ip.h"
 #include "core/fwd/snapshot.h"
+#include "core/noise/limit.h"
 
 #define TRAIN_SEGMENTS 64    // what the kernel takes in one UDP_SEGMENT call
 #define TRAIN_BYTES 65507u   // and the most that fits into one UDP datagram over IPv4
@@ -18,10 +19,6 @@ struct train {
     uint8_t *data;
     uint32_t len;
     uint16_t seg, count; // count 0: empty
-};
-
-struct bucket { // of tokens, kept as the time that they take to grow
-    bw_time credit, last;
 };
 
 struct fwd {
@@ -54,8 +51,6 @@ static inline void fwd_drop(struct fwd *f, enum fwd_drop why)
 }
 // Whether the peer's rate lets a packet of n bytes pass; counts its drop if not. Not asked for what control sends.
 bool fwd_may_pass(struct fwd *f, const struct fwd_tunnel *t, bool to_peer, uint32_t n, bw_time now);
-// Takes a token from t, which holds `burst` at most and grows one in each interval. False: empty.
-bool fwd_token(struct bucket *t, uint32_t burst, bw_time interval, bw_time now);
 const struct fwd_route *fwd_route_to(struct fwd *f, const struct fwd_snapshot *s, const struct bw_addr *dst,
                                      bool from_tun);
 

@@ -20,15 +20,13 @@ struct node;
 enum node_number { NODE_TAI_HIGH, NODE_SEQNO, NODE_SESSION_TAI }; // reservations that a restart must know
 
 // What should happen. Callbacks are made while the node is at work and must not call back into it; bytes are valid during
-// the call only. Any may be NULL but send, to_link, to_tunnel and publish.
+// the call only. Any may be NULL but send, to_link and publish.
 struct node_out {
     void *ctx;
     // One datagram on the underlay from our port; ifindex 0: as the routing table says.
     void (*send)(void *ctx, const struct bw_endpoint *to, uint32_t ifindex, const uint8_t *p, size_t n);
-    // An inner IP packet over a link, or through the tunnel to a mesh address: fwd_to_link, fwd_to_tunnel over the snapshot
-    // that was published last.
+    // An inner IP packet over a link: fwd_to_link over the snapshot that was published last.
     void (*to_link)(void *ctx, uint16_t slot, const uint8_t *packet, size_t n);
-    void (*to_tunnel)(void *ctx, const struct bw_addr *peer, const uint8_t *packet, size_t n);
     void (*publish)(void *ctx, struct fwd_snapshot *s);                 // the receiver's from now on
     int (*persist)(void *ctx, enum node_number what, uint64_t value);   // on disk when it returns 0
     // The machine's set-up follows internet_client_plan, internet_share_plan and node_believed: look at them again.

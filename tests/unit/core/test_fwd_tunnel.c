@@ -199,7 +199,7 @@ static void gateway_is_control(void **state)
         const char *in = v4 ? "100.64.0.7" : "2001:db8:e::7", *gw = v4 ? "100.64.0.1" : "2001:db8:e::1";
         struct bw_addr client = addr("fc01::1"), exit_addr = addr("fc0e::e");
         size_t n = kit_echo(p, in, gw, false, FWD_TUNNEL_ECHO_ID, 20);
-        assert_int_equal(fwd_to_tunnel(c.fwd, c.s, &exit_addr, p, n, NOW), 0);
+        kit_from_tun(&c, p, n);
         to_exit();
         assert_int_equal(x.out.tuns, 0);
         assert_int_equal(x.out.punts, 1);
@@ -208,7 +208,7 @@ static void gateway_is_control(void **state)
         assert_int_equal(x.out.punt[0].len, n);
         assert_memory_equal(x.out.punt[0].data, p, n);
         n = kit_echo(p, gw, in, true, FWD_TUNNEL_ECHO_ID, 20);
-        assert_int_equal(fwd_to_tunnel(x.fwd, x.s, &client, p, n, NOW), 0);
+        kit_from_tun(&x, p, n);
         to_client();
         assert_int_equal(c.out.tuns, 0);
         assert_int_equal(c.out.punts, 1);
@@ -218,7 +218,7 @@ static void gateway_is_control(void **state)
         kit_clear(&x.out);
         // somebody else's ping is the kernel's
         n = kit_echo(p, gw, in, true, 5, 20);
-        assert_int_equal(fwd_to_tunnel(x.fwd, x.s, &client, p, n, NOW), 0);
+        kit_from_tun(&x, p, n);
         to_client();
         assert_int_equal(c.out.tuns, 1);
         assert_int_equal(c.out.punts, 0);
@@ -233,15 +233,12 @@ static void gateway_is_control(void **state)
         p[h] = 3;
         memcpy(p + h + 8, q, n);
         csum_store(p + h + 2, csum_add(0, p + h, 8 + n));
-        struct bw_addr client = addr("fc01::1");
-        assert_int_equal(fwd_to_tunnel(x.fwd, x.s, &client, p, h + 8 + n, NOW), 0);
+        kit_from_tun(&x, p, h + 8 + n);
         to_client();
         assert_int_equal(c.out.punts, ours);
         assert_int_equal(c.out.tuns, !ours);
         kit_clear(&c.out);
     }
-    struct bw_addr nobody = addr("fc44::4");
-    assert_int_equal(fwd_to_tunnel(x.fwd, x.s, &nobody, p, 40, NOW), BW_ERR_NOTFOUND);
 }
 
 static void anycast(void **state)
