@@ -89,6 +89,8 @@ struct api_mesh {
     void (*exit_offer)(void *ctx, const struct bw_addr *from, struct api_mesh_answer *out);
     // POST /v1/lease: body is what came in, not checked at all.
     void (*lease)(void *ctx, const struct bw_addr *from, const void *body, size_t n, struct api_mesh_answer *out);
+    // GET /v1/export: the signed record of the networks behind this node.
+    void (*exported)(void *ctx, const struct bw_addr *from, struct api_mesh_answer *out);
     // GET /v1/key and /v1/peer-info are answered from struct api_source.
 };
 

@@ -10,16 +10,25 @@ static enum MHD_Result pass_on(struct request *q, const struct api_mesh_answer *
                        a->body_len);
 }
 
-static enum MHD_Result get_exit(struct request *q)
+static enum MHD_Result get_from(struct request *q, void (*ask)(void *, const struct bw_addr *, struct api_mesh_answer *), const char *if_not)
 {
-    const struct api_mesh *m = &q->api->o.mesh;
-    if (!m->exit_offer) return answer_error(q, MHD_HTTP_NOT_FOUND, "this node shares no Internet", "");
+    if (!ask) return answer_error(q, MHD_HTTP_NOT_FOUND, if_not, "");
     struct api_mesh_answer *a = calloc(1, sizeof *a);
     if (!a) return MHD_NO;
-    m->exit_offer(m->ctx, &q->from, a);
+    ask(q->api->o.mesh.ctx, &q->from, a);
     enum MHD_Result r = pass_on(q, a);
     free(a);
     return r;
+}
+
+static enum MHD_Result get_exit(struct request *q)
+{
+    return get_from(q, q->api->o.mesh.exit_offer, "this node shares no Internet");
+}
+
+static enum MHD_Result get_export(struct request *q)
+{
+    return get_from(q, q->api->o.mesh.exported, "this node exports nothing");
 }
 
 static enum MHD_Result post_lease(struct request *q)
@@ -68,6 +77,7 @@ enum MHD_Result mesh_answer(struct request *q, const char *method)
         enum MHD_Result (*answer)(struct request *q);
     } table[] = {{"/v1/exit", false, get_exit},
                  {"/v1/lease", true, post_lease},
+                 {"/v1/export", false, get_export},
                  {"/v1/key", false, get_key},
                  {"/v1/peer-info", false, get_peer_info}};
     bool reads = !strcmp(method, "GET") || !strcmp(method, "HEAD");

@@ -356,6 +356,11 @@ static void on_offer(void *ctx, const struct bw_addr *from, struct api_mesh_answ
     answer(ctx, from, "GET", "/v1/exit", NULL, 0, out);
 }
 
+static void on_exported(void *ctx, const struct bw_addr *from, struct api_mesh_answer *out)
+{
+    answer(ctx, from, "GET", "/v1/export", NULL, 0, out);
+}
+
 static void on_lease(void *ctx, const struct bw_addr *from, const void *body, size_t n, struct api_mesh_answer *out)
 {
     answer(ctx, from, "POST", "/v1/lease", body, n, out);
@@ -433,7 +438,7 @@ int serve_open(struct daemon *d, char *why, size_t n)
         .source = {d, on_status, on_peers, on_routes, on_sessions, on_exits, on_counters},
         .actions = {.ctx = d, .peer_add = on_peer_add, .peer_remove = on_peer_remove, .exit_use = on_exit_use, .reload = on_reload,
                     .invite = on_invite, .join = on_join, .ping = pinger_ping, .trace = pinger_trace, .gone = pinger_gone},
-        .mesh = {d, on_offer, on_lease},
+        .mesh = {d, on_offer, on_lease, on_exported},
     };
     d->api = api_new(&o);
     if (!d->api) return os_why(BW_ERR_NOMEM, why, n, "no memory");

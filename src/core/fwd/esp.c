@@ -23,14 +23,17 @@ const struct session_entry *end_session(struct fwd *f, const struct fwd_snapshot
 
 // ---- out ----
 
+// The other end takes nothing from us but what is from ourselves or from a network that we export.
+static bool may_send(const struct fwd_snapshot *s, const struct ip_view *v, enum fwd_drop *why)
+{
+    *why = FWD_DROP_NOT_EXPORTED;
+    return bw_addr_eq(&v->src, &s->self) || snapshot_exported(s, &v->src);
+}
+
 static bool path_to_peer(struct fwd *f, const struct fwd_snapshot *s, uint16_t link, const struct ip_view *v,
                          struct path *p, enum fwd_drop *why)
 {
-    if (!bw_addr_eq(&v->src, &s->self)) {
-        *why = FWD_DROP_MARTIAN; // a mesh address that is not ours
-        return false;
-    }
-    if (!path_to_link(s, link, p, why)) return false;
+    if (!may_send(s, v, why) || !path_to_link(s, link, p, why)) return false;
     p->seal = session_fits_transport(v->p, v->len, &s->self, &v->dst) ? PATH_TRANSPORT : PATH_TUNNEL;
     p->peer = v->dst;
     p->session = end_session(f, s, &v->dst);
@@ -43,11 +46,17 @@ bool end_out(struct fwd *f, const struct fwd_snapshot *s, const struct fwd_route
     *why = FWD_DROP_NO_ROUTE;
     if (!r || r->target == FWD_UNREACHABLE) return false;
     if (r->target == FWD_TO_TUNNEL) return path_to_tunnel(f, s, &r->via, p, why);
+    if (r->target == FWD_TO_EXPORT) {
+        if (!may_send(s, v, why)) return false;
+        *why = FWD_DROP_UNCONFIRMED;
+        return !bw_addr_is_zero(&r->via) && path_to_export(f, s, &r->via, p, why);
+    }
     if (r->target != FWD_TO_LINK) {
         *why = FWD_DROP_LOOP; // the kernel gave us what we would give to the kernel
         return false;
     }
-    if (v->version == 6 && bw_addr_is_mesh(&v->dst) && bw_addr_is_mesh(&v->src)) return path_to_peer(f, s, r->link, v, p, why);
+    // What answers for fc00::e goes out under that address, in plain.
+    if (v->version == 6 && bw_addr_is_mesh(&v->dst) && !bw_addr_eq(&v->src, &bw_addr_any_exit)) return path_to_peer(f, s, r->link, v, p, why);
     return path_to_link(s, r->link, p, why);
 }
 
@@ -174,12 +183,20 @@ static bool for_sessions(const struct ip_view *v)
     return csum_fold(csum_add(csum_pseudo(v->p + 8, v->p + 24, 16, IP_UDP, n), u, n)) == 0xffff;
 }
 
+bool end_must_be_sealed(const struct fwd_snapshot *s, const struct ip_view *v)
+{
+    if (v->version == 6 && v->src.b[0] == 0xfc) return bw_addr_is_mesh(&v->src);
+    const struct fwd_route *r = fwd_lookup(s, &v->src, true);
+    return r && (r->target == FWD_TO_EXPORT || r->target == FWD_TO_TUN);
+}
+
 // Not sealed: the closed list of DESIGN 2.
 static void plain_in(struct fwd *f, const struct fwd_snapshot *s, const struct ip_view *v, uint16_t from, bw_time now)
 {
     bool error = v->proto == IP_ICMPV6 && v->len > IP6_HEADER && v->p[IP6_HEADER] < 128;
     bool ours = error && about_session(s, v);
-    if (!ours && (error || !bw_addr_is_mesh(&v->src) || !bw_addr_eq(&v->dst, &s->self)))
+    bool any = !bw_addr_eq(&v->dst, &s->self) || bw_addr_eq(&v->src, &bw_addr_any_exit); // to or from fc00::e
+    if (!ours && (error || any || !end_must_be_sealed(s, v)))
         gro_add(&f->gro, &f->sink, f->uso, v);
     else if (!ours && !for_sessions(v))
         fwd_drop(f, FWD_DROP_PLAIN);

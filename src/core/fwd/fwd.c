@@ -26,6 +26,8 @@ static const char *const drop_names[FWD_DROP_COUNT] = {
     [FWD_DROP_ESP_REPLAY] = "esp_replay",
     [FWD_DROP_ESP_OLD_KEYS] = "esp_old_keys",
     [FWD_DROP_NO_SESSION] = "no_session",
+    [FWD_DROP_UNCONFIRMED] = "unconfirmed",
+    [FWD_DROP_NOT_EXPORTED] = "not_exported",
 };
 
 const char *fwd_drop_name(enum fwd_drop d)

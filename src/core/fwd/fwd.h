@@ -8,8 +8,8 @@
 //                 a link with `internet`, any other target -> the TUN: the kernel sends it on
 //                 Babel (UDP 6696 to ff02::1:6 or our link-local address) -> punted to control, decrypted
 //                 anything else                            -> ICMP/ICMPv6 unreachable, rate limited, counted
-//   from the TUN: longest match over mesh FIB and tunnel FIB -> a link, sealed in ESP if the target is a mesh address or
-//                 a tunnel peer; with a mesh address that is not ours as its source -> dropped
+//   from the TUN: longest match over mesh FIB and tunnel FIB -> a link, sealed in ESP if the target is a mesh address, a
+//                 tunnel peer or another node's export; with a source that is neither ours nor exported by us -> dropped
 //
 // ESP or nothing between two mesh addresses (docs/spec/session.md, section 6): what lacks a session goes to control,
 // which makes one. In plain come only ICMPv6 errors and the session protocol, both punted, and what is for fc00::e.
@@ -38,13 +38,15 @@ struct fwd_link { // one per link, at its slot (= the neighbour's small stable p
     struct link_shared *shared;
 };
 
-enum fwd_target { FWD_TO_LINK, FWD_TO_TUN, FWD_TO_TUNNEL, FWD_UNREACHABLE };
+enum fwd_target { FWD_TO_LINK, FWD_TO_TUN, FWD_TO_TUNNEL, FWD_TO_EXPORT, FWD_UNREACHABLE };
 
 struct fwd_route {
     struct bw_prefix prefix;
     enum fwd_target target;
     uint16_t link;      // FWD_TO_LINK: slot
-    struct bw_addr via; // FWD_TO_TUNNEL: the mesh address of the tunnel's other end
+    // FWD_TO_TUNNEL: the mesh address of the tunnel's other end. FWD_TO_EXPORT: of the node that exports the prefix; zero:
+    // of one that has not confirmed it, so nothing goes there.
+    struct bw_addr via;
 };
 
 struct fwd_tunnel_shared { // counters of one tunnel peer, shared like link_shared
@@ -63,6 +65,12 @@ struct fwd_tunnel { // a mesh address with which we exchange tunnelled packets
     struct bw_addr inner4, inner6; // leased inner addresses; zero where there is none
     struct fwd_tunnel_shared *shared;
     struct fwd_tunnel_shared *group; // whose buckets must let a packet pass as well (all clients together); may be NULL
+};
+
+struct fwd_exporter { // a node that has confirmed which networks are behind it: from there its tunnel may bring packets
+    struct bw_addr peer;
+    const struct bw_prefix *prefixes;
+    unsigned count;
 };
 
 struct fwd_snapshot;
@@ -86,10 +94,12 @@ struct fwd_config {
     unsigned rx_count;
     const struct fwd_route *mesh; // the FIB that Babel chose, own exported prefixes (FWD_TO_TUN) included
     unsigned mesh_count;
-    const struct fwd_route *tun; // additional routes for packets from the TUN only: leases, default routes
+    const struct fwd_route *tun; // additional routes for packets from the TUN only: leases, default routes, others' exports
     unsigned tun_count;
     const struct fwd_tunnel *tunnels;
     unsigned tunnel_count;
+    const struct fwd_exporter *exporters;
+    unsigned exporter_count;
     struct session_table *sessions; // end-to-end keys; a reference is taken; NULL: none yet
     uint8_t hash_key[16];
 };
@@ -143,6 +153,8 @@ enum fwd_punt_kind {
     FWD_PUNT_SESSION_CONFIRM,
     FWD_PUNT_SESSION_ERROR,
     FWD_PUNT_SESSION_WANTED,
+    // Out of the tunnel from inner_src came a packet from a network that is not known to be its.
+    FWD_PUNT_EXPORTER,
 };
 #define FWD_TUNNEL_ECHO_ID 0x4870
 struct fwd_punt {
@@ -193,6 +205,8 @@ enum fwd_drop { // why a packet went nowhere: one counter each
     FWD_DROP_ESP_REPLAY,
     FWD_DROP_ESP_OLD_KEYS,
     FWD_DROP_NO_SESSION, // more packets without keys than control cares to hear of
+    FWD_DROP_UNCONFIRMED, // to a network whose exporter has not confirmed it
+    FWD_DROP_NOT_EXPORTED, // ours, from a network that we do not export: nobody could answer
     FWD_DROP_COUNT
 };
 const char *fwd_drop_name(enum fwd_drop d); // "short", "no_route", ... : the label in /metrics

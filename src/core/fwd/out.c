@@ -38,11 +38,17 @@ bool path_to_tunnel(struct fwd *f, const struct fwd_snapshot *s, const struct bw
 {
     const struct fwd_tunnel *t = snapshot_tunnel(s, peer);
     *why = FWD_DROP_TUNNEL_PEER;
-    if (!t) return false;
+    if (!t || !path_to_export(f, s, peer, p, why)) return false;
+    p->tunnel = t;
+    return true;
+}
+
+bool path_to_export(struct fwd *f, const struct fwd_snapshot *s, const struct bw_addr *peer, struct path *p,
+                    enum fwd_drop *why)
+{
     const struct fwd_route *r = fib_lookup(&s->mesh, peer);
     *why = FWD_DROP_NO_ROUTE;
     if (!r || r->target != FWD_TO_LINK || !path_to_link(s, r->link, p, why)) return false;
-    p->tunnel = t;
     p->seal = PATH_TUNNEL;
     p->peer = *peer;
     p->session = end_session(f, s, peer);

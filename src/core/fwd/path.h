@@ -28,6 +28,7 @@ struct fwd {
     atomic_uint_least64_t drops[FWD_DROP_COUNT]; // written by one thread, read by any
     struct bucket icmp_wire, icmp_tun;
     struct bucket wanted, unknown, sessions; // what control hears of packets without a session, out and in; messages
+    struct bucket exporters;                 // and of networks that it does not know
     struct { // the last route that was looked up; forgotten by fwd_flush
         bool valid, from_tun;
         struct bw_addr dst;
@@ -68,6 +69,9 @@ struct path {
 bool path_to_link(const struct fwd_snapshot *s, uint16_t slot, struct path *p, enum fwd_drop *why);
 bool path_to_tunnel(struct fwd *f, const struct fwd_snapshot *s, const struct bw_addr *peer, struct path *p,
                     enum fwd_drop *why);
+// Like path_to_tunnel, in tunnel mode to a peer that needs no lease.
+bool path_to_export(struct fwd *f, const struct fwd_snapshot *s, const struct bw_addr *peer, struct path *p,
+                    enum fwd_drop *why);
 static inline size_t path_mtu(const struct path *p)
 {
     size_t outer = p->session && p->session->mtu < FWD_MTU ? p->session->mtu : FWD_MTU;
@@ -104,6 +108,8 @@ bool end_out(struct fwd *f, const struct fwd_snapshot *s, const struct fwd_route
 // A packet for our own address (hop by hop authentic): opened, then to the TUN, out of the tunnel or to control.
 void end_in(struct fwd *f, const struct fwd_snapshot *s, const struct ip_view *v, uint16_t from, bw_time now);
 const struct session_entry *end_session(struct fwd *f, const struct fwd_snapshot *s, const struct bw_addr *peer);
+// Whether a packet that came in plain claims to be from where packets come sealed, or from ourselves.
+bool end_must_be_sealed(const struct fwd_snapshot *s, const struct ip_view *v);
 // Bytes before the inner packet while it is written, and the length of the outer one that it becomes.
 size_t end_room(const struct path *p);
 size_t end_len(const struct path *p, size_t n);

@@ -129,6 +129,14 @@ static void to_tun(struct rx *b, const struct ip_view *v)
     else gro_add(&b->f->gro, &b->f->sink, b->f->uso, v);
 }
 
+// To a network that we export, in plain: stock neighbours have no other way.
+static void to_export(struct rx *b, const struct ip_view *v)
+{
+    bool error = v->proto == IP_ICMPV6 && v->version == 6 && v->len > IP6_HEADER && v->p[IP6_HEADER] < 128;
+    if (!error && end_must_be_sealed(b->s, v)) fwd_drop(b->f, FWD_DROP_PLAIN);
+    else to_tun(b, v);
+}
+
 // One authentic inner packet; `room` bytes of message lie from v->p - WG_DATA_HEADER.
 static void inner(struct rx *b, const struct ip_view *v, size_t room)
 {
@@ -145,7 +153,7 @@ static void inner(struct rx *b, const struct ip_view *v, size_t room)
         return;
     }
     const struct fwd_route *r = fwd_route_to(b->f, b->s, &v->dst, false);
-    if (r && r->target == FWD_TO_TUN) to_tun(b, v);
+    if (r && r->target == FWD_TO_TUN) to_export(b, v);
     else if (r && r->target != FWD_UNREACHABLE) forward(b, v, r, room);
     else if (!r && b->link && b->link->internet) to_tun(b, v);
     else refuse(b, v, FWD_DROP_NO_ROUTE, ICMP_NO_ROUTE);

@@ -56,9 +56,13 @@ static int copy_keys(struct fwd_snapshot *s, const struct fwd_config *c)
     return 0;
 }
 
+static uint32_t peer_slot(const struct fwd_snapshot *s, const struct bw_addr *peer, uint32_t mask)
+{
+    return (uint32_t)bw_siphash(s->hash_key, peer, sizeof *peer) & mask;
+}
 static uint32_t tunnel_slot(const struct fwd_snapshot *s, const struct bw_addr *peer)
 {
-    return (uint32_t)bw_siphash(s->hash_key, peer, sizeof *peer) & s->tunnel_mask;
+    return peer_slot(s, peer, s->tunnel_mask);
 }
 
 static int copy_tunnels(struct fwd_snapshot *s, const struct fwd_config *c)
@@ -76,6 +80,32 @@ static int copy_tunnels(struct fwd_snapshot *s, const struct fwd_config *c)
         uint32_t at = tunnel_slot(s, &c->tunnels[i].peer);
         while (s->tunnel_slots[at]) at = (at + 1) & s->tunnel_mask;
         s->tunnel_slots[at] = i + 1;
+    }
+    return 0;
+}
+
+static int copy_exporters(struct fwd_snapshot *s, const struct fwd_config *c)
+{
+    if (!c->exporter_count) return 0;
+    unsigned total = 0;
+    for (unsigned i = 0; i < c->exporter_count; i++) total += c->exporters[i].count;
+    s->exporter_mask = mask_for(c->exporter_count);
+    s->exporter_count = c->exporter_count;
+    s->export_prefix_count = total ? total : 1;
+    s->exporter_slots = bw_alloc(s->mem, (s->exporter_mask + 1ull) * sizeof *s->exporter_slots);
+    s->exporters = bw_alloc(s->mem, s->exporter_count * sizeof *s->exporters);
+    s->export_prefixes = bw_alloc(s->mem, s->export_prefix_count * sizeof *s->export_prefixes);
+    if (!s->exporter_slots || !s->exporters || !s->export_prefixes) return BW_ERR_NOMEM;
+    struct bw_prefix *p = s->export_prefixes;
+    for (unsigned i = 0; i < s->exporter_count; i++) {
+        struct fwd_exporter *e = &s->exporters[i];
+        *e = c->exporters[i];
+        if (e->count) memcpy(p, e->prefixes, e->count * sizeof *p);
+        e->prefixes = p;
+        p += e->count;
+        uint32_t at = peer_slot(s, &e->peer, s->exporter_mask);
+        while (s->exporter_slots[at]) at = (at + 1) & s->exporter_mask;
+        s->exporter_slots[at] = i + 1;
     }
     return 0;
 }
@@ -99,7 +129,7 @@ struct fwd_snapshot *fwd_snapshot_new(struct bw_mem *mem, const struct fwd_confi
     s->sessions = c->sessions;
     if (s->sessions) session_table_ref(s->sessions);
     memcpy(s->hash_key, c->hash_key, sizeof s->hash_key);
-    if (copy_links(s, c) || copy_keys(s, c) || copy_tunnels(s, c) ||
+    if (copy_links(s, c) || copy_keys(s, c) || copy_tunnels(s, c) || copy_exporters(s, c) ||
         fib_build(&s->mesh, mem, c->hash_key, c->mesh, c->mesh_count) ||
         fib_build(&s->tun, mem, c->hash_key, c->tun, c->tun_count)) {
         fwd_snapshot_free(s);
@@ -124,6 +154,9 @@ void fwd_snapshot_free(struct fwd_snapshot *s)
     }
     bw_free(s->mem, s->tunnels, s->tunnel_count * sizeof *s->tunnels);
     bw_free(s->mem, s->tunnel_slots, (s->tunnel_mask + 1ull) * sizeof *s->tunnel_slots);
+    bw_free(s->mem, s->exporter_slots, (s->exporter_mask + 1ull) * sizeof *s->exporter_slots);
+    bw_free(s->mem, s->exporters, s->exporter_count * sizeof *s->exporters);
+    bw_free(s->mem, s->export_prefixes, s->export_prefix_count * sizeof *s->export_prefixes);
     session_table_unref(s->sessions);
     fib_free(&s->mesh, s->mem);
     fib_free(&s->tun, s->mem);
@@ -145,6 +178,24 @@ const struct fwd_tunnel *snapshot_tunnel(const struct fwd_snapshot *s, const str
         if (bw_addr_eq(&t->peer, peer)) return t;
     }
     return NULL;
+}
+
+bool snapshot_exported_by(const struct fwd_snapshot *s, const struct bw_addr *peer, const struct bw_addr *a)
+{
+    if (!s->exporter_count) return false;
+    for (uint32_t at = peer_slot(s, peer, s->exporter_mask); s->exporter_slots[at]; at = (at + 1) & s->exporter_mask) {
+        const struct fwd_exporter *e = &s->exporters[s->exporter_slots[at] - 1];
+        if (!bw_addr_eq(&e->peer, peer)) continue;
+        for (unsigned i = 0; i < e->count; i++)
+            if (bw_prefix_has(&e->prefixes[i], a)) return true;
+    }
+    return false;
+}
+
+bool snapshot_exported(const struct fwd_snapshot *s, const struct bw_addr *a)
+{
+    const struct fwd_route *r = fib_lookup(&s->mesh, a);
+    return r && r->target == FWD_TO_TUN;
 }
 
 const struct fwd_route *fwd_lookup(const struct fwd_snapshot *s, const struct bw_addr *dst, bool from_tun)

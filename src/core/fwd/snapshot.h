@@ -23,12 +23,21 @@ struct fwd_snapshot {
     unsigned tunnel_count;
     uint32_t *tunnel_slots; // index plus one, by keyed hash of the peer
     uint32_t tunnel_mask;
+    struct fwd_exporter *exporters; // their prefixes lie in export_prefixes
+    unsigned exporter_count;
+    uint32_t *exporter_slots, exporter_mask; // as tunnel_slots
+    struct bw_prefix *export_prefixes;
+    unsigned export_prefix_count;
     struct session_table *sessions; // NULL: none
     uint8_t hash_key[16];
 };
 
 const struct rx_key *snapshot_key(const struct fwd_snapshot *s, uint32_t local_index); // NULL: unknown
 const struct fwd_tunnel *snapshot_tunnel(const struct fwd_snapshot *s, const struct bw_addr *peer);
+// Whether an address is in one of the networks that peer exports.
+bool snapshot_exported_by(const struct fwd_snapshot *s, const struct bw_addr *peer, const struct bw_addr *a);
+// Whether it is in one of ours.
+bool snapshot_exported(const struct fwd_snapshot *s, const struct bw_addr *a);
 static inline const struct fwd_link *snapshot_link(const struct fwd_snapshot *s, uint16_t slot)
 {
     return slot < s->link_count && s->links[slot].used ? &s->links[slot] : NULL;

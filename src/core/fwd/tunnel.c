@@ -2,6 +2,7 @@
 #include "core/fwd/path.h"
 
 #define OUTER_HOPS 64
+#define EXPORTERS_PER_S 10
 
 void tunnel_out(const struct fwd_snapshot *s, const struct path *p, uint8_t *outer, const uint8_t *inner)
 {
@@ -103,14 +104,27 @@ static void from_tunnel(struct fwd *f, const struct fwd_snapshot *s, const struc
     if (!for_control(f, s, t, v, from) && fwd_may_pass(f, t, false, v->len, now)) gro_add(&f->gro, &f->sink, f->uso, v);
 }
 
+// From the other end or a network behind it, to us or a network behind us; without a lease nothing else may come.
+static bool between_ends(struct fwd *f, const struct fwd_snapshot *s, const struct ip_view *outer, const struct ip_view *v, bw_time now)
+{
+    if (!bw_addr_eq(&v->dst, &s->self) && !snapshot_exported(s, &v->dst)) return false;
+    if (bw_addr_eq(&v->src, &outer->src) || snapshot_exported_by(s, &outer->src, &v->src)) return true;
+    const struct fwd_tunnel *t = snapshot_tunnel(s, &outer->src);
+    if (t && leased(t, &v->src, v->version)) return false;
+    if (!ip_bad_source(v) && !bw_addr_is_mesh(&v->src) && bucket_take(&f->exporters, EXPORTERS_PER_S, EXPORTERS_PER_S, now)) {
+        struct fwd_punt p = {.kind = FWD_PUNT_EXPORTER, .link = FWD_NO_LINK, .inner_src = outer->src};
+        f->sink.punt(f->sink.ctx, &p);
+    }
+    return false;
+}
+
 void tunnel_in(struct fwd *f, const struct fwd_snapshot *s, const struct ip_view *outer, uint8_t *inner, size_t n,
                bool v4, uint16_t from, bw_time now)
 {
     struct ip_view v;
     if (ip_parse(inner, n, &v) || (v.version == 4) != v4) {
         fwd_drop(f, FWD_DROP_MALFORMED);
-    } else if (!v4 && bw_addr_eq(&v.src, &outer->src) && bw_addr_eq(&v.dst, &s->self)) {
-        // The two ends themselves: a fragment, or extension headers.
+    } else if (between_ends(f, s, outer, &v, now)) {
         if (merge_ecn(outer, &v)) gro_add(&f->gro, &f->sink, f->uso, &v);
         else fwd_drop(f, FWD_DROP_CONGESTED);
     } else {

@@ -139,6 +139,7 @@ static bool route(struct tx *b, struct path *p)
     if (end_out(b->f, b->s, fwd_route_to(b->f, b->s, &v->dst, true), v, p, &why)) return true;
     fwd_drop(b->f, why);
     if (why == FWD_DROP_NO_ROUTE) icmp_error(b->f, b->s, v, ICMP_NO_ROUTE, 0, FWD_NO_LINK, b->now);
+    if (why == FWD_DROP_NOT_EXPORTED) icmp_error(b->f, b->s, v, ICMP_PROHIBITED, 0, FWD_NO_LINK, b->now);
     return false;
 }
 

@@ -153,7 +153,7 @@ void node_ask_names(struct node *n)
             b->info_next = n->now + INFO_WAIT;
             continue;
         }
-        b->info_serial = NODE_INFO_SERIAL | ++n->info_serial;
+        b->info_serial = NODE_INFO_SERIAL | (++n->info_serial & 0x3fffffff);
         b->info_next = n->now + (INFO_WAIT << b->info_tries++);
         struct exitc_http r = {.to = l.addr, .method = "GET", .path = "/v1/peer-info", .timeout_ms = 3000};
         n->out.http(n->out.ctx, b->info_serial, &r);

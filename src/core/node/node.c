@@ -151,7 +151,7 @@ struct node *node_new(struct bw_mem *mem, struct bw_rng *rng, const struct bw_lo
     n->publish_at = n->again_at = BW_NEVER;
     n->keys_changed = n->setup_changed = true;
     bw_rng_bytes(rng, n->hash_key, sizeof n->hash_key);
-    if (!make_links(n, c) || !make_routing(n, c) || !node_make_sessions(n, c)) {
+    if (!make_links(n, c) || !make_routing(n, c) || !node_make_sessions(n, c) || !node_make_exporters(n)) {
         node_free(n);
         return NULL;
     }
@@ -165,6 +165,7 @@ void node_free(struct node *n)
     if (!n) return;
     internet_free(n->internet);
     sessions_free(n->sessions);
+    exporters_free(n->exporters);
     babel_free(n->babel);
     discover_free(n->discover);
     linkset_free(n->links);
@@ -283,6 +284,7 @@ void node_punt(struct node *n, const struct fwd_punt *p, bw_time now, uint64_t u
     case FWD_PUNT_SESSION_CONFIRM:
     case FWD_PUNT_SESSION_ERROR:
     case FWD_PUNT_SESSION_WANTED: node_session_punt(n, p); break;
+    case FWD_PUNT_EXPORTER: exporters_want(n->exporters, &p->inner_src, now); break;
     }
     // Handshakes must reach the packet path before their answers do.
     if (n->keys_changed) node_publish(n);
@@ -297,7 +299,8 @@ void node_probe_done(struct node *n, unsigned family, uint32_t serial, bool ok, 
 void node_http_done(struct node *n, uint32_t serial, int status, const char *body, size_t len, bw_time now)
 {
     n->now = now;
-    if (serial & NODE_INFO_SERIAL) node_info_done(n, serial, status, body, len);
+    if (serial >= NODE_EXPORT_SERIAL) node_export_answered(n, serial, status, body, len);
+    else if (serial & NODE_INFO_SERIAL) node_info_done(n, serial, status, body, len);
     else internet_http_done(n->internet, serial, status, body, len, now);
 }
 
@@ -391,6 +394,7 @@ int node_request(struct node *n, const struct bw_addr *caller, const char *metho
                  char *out, size_t cap, size_t *out_len, bw_time now)
 {
     n->now = now;
+    if (!strcmp(path, "/v1/export")) return node_export_request(n, method, out, cap, out_len);
     return internet_request(n->internet, caller, method, path, body, len, out, cap, out_len, now);
 }
 
@@ -406,6 +410,7 @@ void node_tick(struct node *n, bw_time now, uint64_t unix_ns)
     discover_tick(n->discover, now, unix_ns);
     babel_tick(n->babel, now);
     if (n->exits_stale) node_tell_routes(n);
+    node_export_tick(n);
     internet_tick(n->internet, now);
     sessions_tick(n->sessions, now, unix_ns);
     if (!n->stopping) node_ask_names(n);
@@ -430,6 +435,7 @@ bw_time node_deadline(const struct node *n)
     at = bw_time_min(at, babel_deadline(n->babel));
     at = bw_time_min(at, internet_deadline(n->internet));
     at = bw_time_min(at, sessions_deadline(n->sessions));
+    at = bw_time_min(at, n->export_due);
     return n->stopping ? bw_time_min(at, n->stop_at) : bw_time_min(at, node_ask_deadline(n));
 }
 

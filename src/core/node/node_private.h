@@ -4,11 +4,14 @@
 
 #include "core/babel/babel.h"
 #include "core/discover/discover.h"
+#include "core/export/exporters.h"
 #include "core/node/import.h"
 #include "core/node/node.h"
 #include "core/session/session.h"
 
-#define NODE_INFO_SERIAL 0x80000000u // HTTP serials from here on are ours, below they are core/exit's
+// HTTP serials: below these they are core/exit's.
+#define NODE_INFO_SERIAL 0x80000000u
+#define NODE_EXPORT_SERIAL 0xc0000000u
 #define NODE_PUBLISH_DELAY (2 * BW_MS) // changed routes are gathered this long before the packet path hears of them
 #define NODE_AGAIN BW_S // what could not be set up for lack of memory is tried again after so long
 
@@ -37,6 +40,7 @@ struct node {
     struct babel *babel;
     struct internet *internet;
     struct sessions *sessions;
+    struct exporters *exporters;
     struct neighbour *neighbours; // by slot
     unsigned slots;
     struct {
@@ -51,7 +55,8 @@ struct node {
     bool announced_exit;            // Babel originates fc00::e
     bool uplink4, uplink6;          // default routes outside the TUN
     bool keys_changed, routes_changed, announce, setup_changed;
-    bool exits_stale; // Babel's routes changed since core/exit was told
+    bool exits_stale; // Babel's routes changed since core/exit and core/export were told
+    bw_time export_due; // of core/export
     bw_time publish_at; // BW_NEVER: nothing to publish
     bw_time stale_since; // the packet path works with an old table for lack of memory; 0: no
     struct fwd_snapshot *spare; // that forwards nothing, for when it has been stale for too long
@@ -86,7 +91,14 @@ void node_announce(struct node *n); // originates and withdraws by what is share
 void node_announce_defaults(struct node *n, struct neighbour *b, uint16_t slot, bool v4, bool v6);
 void node_babel_rx(struct node *n, const struct fwd_punt *p);
 uint32_t node_metric(void *ctx, const struct bw_addr *address, struct bw_addr *next_hop); // a book_metric_fn
-void node_tell_routes(struct node *n); // hands core/exit what Babel says of exits
+void node_tell_routes(struct node *n); // hands core/exit and core/export what Babel says
+
+// exports.c: networks behind nodes
+bool node_make_exporters(struct node *n);
+void node_tell_exports(struct node *n);
+void node_export_tick(struct node *n);
+void node_export_answered(struct node *n, uint32_t serial, int status, const char *body, size_t len);
+int node_export_request(struct node *n, const char *method, char *out, size_t cap, size_t *out_len);
 
 // sessions.c: end-to-end sessions
 bool node_make_sessions(struct node *n, const struct node_config *c);

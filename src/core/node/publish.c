@@ -28,6 +28,63 @@ static bool add_route(struct routes *r, const struct fwd_route *route)
     return true;
 }
 
+// A network behind a byway node is reached through its tunnel by what comes from this machine; what stock neighbours send
+// goes on in plain, by the route in the mesh's own table.
+static void add_export(struct routes *r, const struct babel_route *b)
+{
+    struct node *n = r->n;
+    struct fwd_route route = {.prefix = b->prefix, .target = FWD_TO_EXPORT};
+    if (b->own || b->metric == BABEL_INFINITY || b->prefix.addr.b[0] == 0xfc) return;
+    if (exporters_lookup(n->exporters, &b->prefix, b->router_id, &route.via, n->now) != EXPORT_STOCK) add_route(r, &route);
+}
+
+static void add_sealed(void *ctx, const struct babel_route *b)
+{
+    struct routes *r = ctx;
+    if (!r->full) add_export(r, b);
+}
+
+struct exporter_list {
+    struct node *n;
+    struct fwd_exporter *v;
+    struct bw_prefix *p;
+    unsigned count, prefixes, room, prefix_room;
+};
+
+static void count_exporter(void *ctx, const struct bw_addr *peer, const struct bw_prefix *p, unsigned count)
+{
+    struct exporter_list *l = ctx;
+    (void)peer, (void)p;
+    l->room++;
+    l->prefix_room += count;
+}
+
+static void add_exporter(void *ctx, const struct bw_addr *peer, const struct bw_prefix *p, unsigned count)
+{
+    struct exporter_list *l = ctx;
+    memcpy(l->p + l->prefixes, p, count * sizeof *p);
+    l->v[l->count++] = (struct fwd_exporter){*peer, l->p + l->prefixes, count};
+    l->prefixes += count;
+}
+
+static bool gather_exporters(struct node *n, struct exporter_list *l)
+{
+    *l = (struct exporter_list){.n = n};
+    exporters_each(n->exporters, count_exporter, l);
+    if (!l->room) return true;
+    l->v = bw_alloc(n->mem, l->room * sizeof *l->v);
+    l->p = bw_alloc(n->mem, l->prefix_room * sizeof *l->p);
+    if (!l->v || !l->p) return false;
+    exporters_each(n->exporters, add_exporter, l);
+    return true;
+}
+
+static void free_exporters(struct node *n, struct exporter_list *l)
+{
+    bw_free(n->mem, l->v, l->room * sizeof *l->v);
+    bw_free(n->mem, l->p, l->prefix_room * sizeof *l->p);
+}
+
 static void add_selected(void *ctx, const struct babel_route *b)
 {
     struct routes *r = ctx;
@@ -86,7 +143,7 @@ static void add_exports(struct node *n, struct routes *r)
 }
 
 static struct fwd_snapshot *build(struct node *n, struct links *l, struct routes *mesh, struct fwd_tunnel *tunnels,
-                                  unsigned tunnel_count, struct fwd_route *tun, unsigned tun_count)
+                                  unsigned tunnel_count, struct routes *tun, struct exporter_list *exporters)
 {
     struct exitc_plan plan;
     internet_client_plan(n->internet, &plan);
@@ -102,8 +159,10 @@ static struct fwd_snapshot *build(struct node *n, struct links *l, struct routes
         .rx_count = l->rx_count,
         .mesh = mesh->v,
         .mesh_count = mesh->count,
-        .tun = tun,
-        .tun_count = tun_count,
+        .tun = tun->v,
+        .tun_count = tun->count,
+        .exporters = exporters->v,
+        .exporter_count = exporters->count,
         .tunnels = tunnels,
         .tunnel_count = tunnel_count,
         .sessions = sessions_table(n->sessions),
@@ -139,28 +198,42 @@ static void not_published(struct node *n)
     }
 }
 
+// Leases and default routes behind others' exports: the later counts where both are the same.
+static bool gather_tun(struct node *n, struct routes *tun)
+{
+    unsigned own = internet_tun_routes(n->internet, NULL, 0);
+    babel_each_selected(n->babel, add_sealed, tun);
+    if (tun->full || !own) return !tun->full;
+    void *v = bw_resize(n->mem, tun->v, tun->room * sizeof *tun->v, (tun->count + own) * sizeof *tun->v);
+    if (!v) return false;
+    tun->v = v;
+    tun->room = tun->count + own;
+    tun->count += internet_tun_routes(n->internet, tun->v + tun->count, own);
+    return true;
+}
+
 void node_publish(struct node *n)
 {
     struct links l = {0};
-    struct routes mesh = {.n = n};
-    unsigned tunnel_count = internet_tunnels(n->internet, NULL, 0), tun_count = internet_tun_routes(n->internet, NULL, 0);
+    struct routes mesh = {.n = n}, tun = {.n = n};
+    struct exporter_list exporters;
+    unsigned tunnel_count = internet_tunnels(n->internet, NULL, 0);
     struct fwd_tunnel *tunnels = tunnel_count ? bw_alloc(n->mem, tunnel_count * sizeof *tunnels) : NULL;
-    struct fwd_route *tun = tun_count ? bw_alloc(n->mem, tun_count * sizeof *tun) : NULL;
     struct fwd_snapshot *s = NULL;
-    if (gather_links(n, &l) && (tunnels || !tunnel_count) && (tun || !tun_count)) {
+    if (gather_exporters(n, &exporters) && gather_links(n, &l) && (tunnels || !tunnel_count) && gather_tun(n, &tun)) {
         internet_tunnels(n->internet, tunnels, tunnel_count);
-        internet_tun_routes(n->internet, tun, tun_count);
         mesh.room = babel_count(n->babel) + n->exports.count;
         if (mesh.room) mesh.v = bw_alloc(n->mem, mesh.room * sizeof *mesh.v);
         if (!mesh.v) mesh.room = 0; // it grows as it is filled, if there is any memory at all
         babel_each_selected(n->babel, add_selected, &mesh);
         add_exports(n, &mesh);
-        if (!mesh.full) s = build(n, &l, &mesh, tunnels, tunnel_count, tun, tun_count);
+        if (!mesh.full) s = build(n, &l, &mesh, tunnels, tunnel_count, &tun, &exporters);
     }
+    free_exporters(n, &exporters);
     free_links(n, &l);
     bw_free(n->mem, mesh.v, mesh.room * sizeof *mesh.v);
     bw_free(n->mem, tunnels, tunnel_count * sizeof *tunnels);
-    bw_free(n->mem, tun, tun_count * sizeof *tun);
+    bw_free(n->mem, tun.v, tun.room * sizeof *tun.v);
     if (!s) {
         not_published(n);
         return;

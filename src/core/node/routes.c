@@ -182,6 +182,7 @@ uint32_t node_metric(void *ctx, const struct bw_addr *address, struct bw_addr *n
 void node_tell_routes(struct node *n)
 {
     n->exits_stale = false;
+    node_tell_exports(n);
     struct exit_scan s = {.n = n};
     struct bw_prefix any = bw_prefix_host(&bw_addr_any_exit);
     babel_each_route_to(n->babel, &any, scan_any, &s);
