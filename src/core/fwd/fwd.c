@@ -45,7 +45,7 @@ struct fwd *fwd_init(void *memory, unsigned thread, const struct fwd_sink *sink)
 {
     struct fwd *f = memory;
     BW_ASSERT(thread < KEYPAIR_THREADS_MAX);
-    memset(f, 0, offsetof(struct fwd, icmp)); // the buffers behind stay untouched: their pages cost nothing until used
+    memset(f, 0, offsetof(struct fwd, scratch)); // the buffers behind stay untouched: their pages cost nothing until used
     f->sink = *sink;
     f->thread = thread;
     return f;

@@ -85,11 +85,11 @@ void icmp_error(struct fwd *f, const struct fwd_snapshot *s, const struct ip_vie
     bool tun = from == FWD_NO_LINK;
     if (!may_answer(v) || !bucket_take(tun ? &f->icmp_tun : &f->icmp_wire, ERRORS_PER_S, ERRORS_BURST, now)) return;
     if (!tun && !way_back(f, s, &v->src, from, &p, &tun)) return;
-    uint8_t *q = f->icmp + VNET_LEN;
+    uint8_t *q = f->scratch + VNET_LEN;
     size_t n = v->version == 4 ? write4(q, s, v, kind, mtu) : write6(q, s, v, kind, mtu);
     if (tun) {
-        memset(f->icmp, 0, VNET_LEN);
-        struct fwd_piece piece = {f->icmp, VNET_LEN + n};
+        memset(f->scratch, 0, VNET_LEN);
+        struct fwd_piece piece = {f->scratch, VNET_LEN + n};
         f->sink.tun(f->sink.ctx, &piece, 1);
         return;
     }

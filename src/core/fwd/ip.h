@@ -16,6 +16,7 @@
 #define IP_FRAGMENT 44
 #define IP_ICMPV6 58
 #define IP6_HEADER 40
+#define IP6_MTU_MIN 1280
 
 static inline uint16_t ip_get16(const uint8_t *p)
 {

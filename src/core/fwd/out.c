@@ -1,3 +1,4 @@
+#include "base/hash.h"
 #include "core/fwd/path.h"
 
 bool train_takes(const struct train *t, const struct fwd_link *link, size_t n)
@@ -110,11 +111,73 @@ static void out_fragments(struct fwd *f, const struct fwd_snapshot *s, const str
     }
 }
 
+// How much of an IPv6 packet every fragment repeats (RFC 8200 section 4.5): headers for nodes on the way. *next: where the
+// number of the header behind stands. 0: nonsense.
+static uint32_t per_fragment(const struct ip_view *v, uint32_t *next)
+{
+    uint32_t at = IP6_HEADER, number = 6;
+    for (;;) {
+        uint8_t h = v->p[number];
+        bool way = h == 0 || h == 43 || (h == 60 && at + 8 <= v->len && v->p[at] == 43);
+        if (!way) break;
+        if (at + 8 > v->len || at + (v->p[at + 1] + 1u) * 8 > v->len) return 0;
+        number = at;
+        at += (v->p[at + 1] + 1u) * 8;
+    }
+    *next = number;
+    return at;
+}
+
+// Fragments of fragments keep their identification; the other end, or whoever it sends them to, puts all together.
+static void out_fragments6(struct fwd *f, const struct fwd_snapshot *s, const struct path *of, const struct ip_view *v,
+                           bw_time now)
+{
+    struct path p = *of;
+    uint32_t number = 0, head = per_fragment(v, &number), body = head;
+    p.seal = PATH_TUNNEL; // ESP holds whole datagrams in transport mode (RFC 4303 section 3.3.4)
+    if (!head || head + 8 + 8 > path_mtu(&p)) {
+        fwd_drop(f, FWD_DROP_MALFORMED);
+        return;
+    }
+    uint8_t fragment[8] = {v->p[number]};
+    if (v->p[number] == IP_FRAGMENT) {
+        if (head + 8 > v->len) {
+            fwd_drop(f, FWD_DROP_MALFORMED);
+            return;
+        }
+        memcpy(fragment, v->p + head, sizeof fragment);
+        body += 8;
+    } else {
+        ip_put32(fragment + 4, (uint32_t)bw_siphash(s->hash_key, &f->thread, sizeof f->thread) + f->fragment_id++);
+    }
+    uint32_t most = (uint32_t)(path_mtu(&p) - head - 8) & ~7u;
+    uint16_t where = ip_get16(fragment + 2);
+    for (uint32_t at = body; at < v->len; at += most) {
+        uint32_t n = v->len - at < most ? v->len - at : most;
+        bool more = at + n < v->len || (where & 1);
+        uint8_t *q = out_room(f, &p, head + 8 + n);
+        memcpy(q, v->p, head);
+        memcpy(q + head, fragment, 8);
+        memcpy(q + head + 8, v->p + at, n);
+        ip_put16(q + 4, (uint16_t)(head + 8 + n - IP6_HEADER));
+        q[number] = IP_FRAGMENT;
+        ip_put16(q + head + 2, (uint16_t)(((where & 0xfff8) + (at - body)) | more));
+        if (out_seal(f, s, &p, head + 8 + n, now)) return;
+    }
+}
+
+bool path_fits(const struct path *p, const struct ip_view *v)
+{
+    if (v->len <= path_mtu(p)) return true;
+    return v->version == 6 ? v->len <= IP6_MTU_MIN : !ip4_dont_fragment(v) && v->header == 20;
+}
+
 bool out_packet(struct fwd *f, const struct fwd_snapshot *s, const struct path *p, const struct ip_view *v, bw_time now)
 {
+    if (!path_fits(p, v)) return false;
     if (v->len > path_mtu(p)) {
-        if (v->version == 6 || ip4_dont_fragment(v) || v->header != 20) return false;
-        out_fragments(f, s, p, v, now);
+        if (v->version == 4) out_fragments(f, s, p, v, now);
+        else out_fragments6(f, s, p, v, now);
         return true;
     }
     memcpy(out_room(f, p, v->len), v->p, v->len);

@@ -41,7 +41,8 @@ struct fwd {
     } session;
     struct gro gro;
     struct train pending; // lies in `out`
-    uint8_t icmp[VNET_LEN + ICMP_QUOTE_MAX];
+    uint32_t fragment_id; // of the next IPv6 packet that is cut
+    uint8_t scratch[VNET_LEN + ICMP_QUOTE_MAX]; // an error, or a segment that is to be cut
     uint8_t out[65536];
 };
 
@@ -78,12 +79,21 @@ static inline size_t path_mtu(const struct path *p)
     if (p->seal == PATH_PLAIN) return FWD_MTU;
     return p->seal == PATH_TUNNEL ? session_tunnel_mtu(outer) : session_transport_mtu(outer);
 }
+// What a sender can be told: nobody makes IPv6 packets smaller than 1,280 bytes (RFC 8200 section 5).
+static inline size_t path_told_mtu(const struct path *p, uint8_t version)
+{
+    size_t mtu = path_mtu(p);
+    return version == 6 && mtu < IP6_MTU_MIN ? IP6_MTU_MIN : mtu;
+}
+// Whether out_packet can send v as it is, or in fragments: IPv4's as RFC 791 has them; IPv6 packets of up to 1,280 bytes where
+// the way to the other end is too small for them in ESP (RFC 2473 section 7.1 has the tunnel's entry cut them).
+bool path_fits(const struct path *p, const struct ip_view *v);
 // Room for one packet of n bytes (at most path_mtu) in the pending train, which is sent first if it can't take it;
 // then, after the caller has written the packet there, out_seal. n == 0: keepalive.
 uint8_t *out_room(struct fwd *f, const struct path *p, size_t n);
 int out_seal(struct fwd *f, const struct fwd_snapshot *s, const struct path *p, size_t n,
              bw_time now) BW_NODISCARD; // counts its drop
-// A whole packet; IPv4 packets that are too long and may be fragmented are. False: too long (nothing counted).
+// A whole packet that path_fits; else false (nothing counted).
 bool out_packet(struct fwd *f, const struct fwd_snapshot *s, const struct path *p, const struct ip_view *v,
                 bw_time now);
 

@@ -108,9 +108,9 @@ static void forward(struct rx *b, const struct ip_view *v, const struct fwd_rout
     } else if (p.seal == PATH_PLAIN && v->len <= FWD_MTU) {
         ip_hop(v);
         reseal(b, &p, v, room);
-    } else if (v->len > path_mtu(&p) && (v->version == 6 || ip4_dont_fragment(v) || v->header != 20)) {
+    } else if (!path_fits(&p, v)) {
         fwd_drop(b->f, FWD_DROP_TOO_BIG);
-        icmp_error(b->f, b->s, v, ICMP_TOO_BIG, path_mtu(&p), b->key->link, b->now);
+        icmp_error(b->f, b->s, v, ICMP_TOO_BIG, path_told_mtu(&p, v->version), b->key->link, b->now);
     } else {
         ip_hop(v);
         out_packet(b->f, b->s, &p, v, b->now);

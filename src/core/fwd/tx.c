@@ -18,7 +18,7 @@ struct tx {
 static void too_big(struct tx *b, const struct path *p)
 {
     fwd_drop(b->f, FWD_DROP_TOO_BIG);
-    icmp_error(b->f, b->s, &b->v, ICMP_TOO_BIG, path_mtu(p), FWD_NO_LINK, b->now);
+    icmp_error(b->f, b->s, &b->v, ICMP_TOO_BIG, path_told_mtu(p, b->v.version), FWD_NO_LINK, b->now);
 }
 
 // The checksum that the kernel left to us (virtio 1.2, 5.1.6.2: the field holds the pseudo-header's sum).
@@ -97,6 +97,16 @@ static void write_segment(const struct ip_view *v, const struct super *u, uint8_
     if (!u->tcp && !(field[0] | field[1])) field[0] = field[1] = 0xff; // RFC 768
 }
 
+// A segment that is smaller than any that the kernel could be asked for, and too long for the path.
+static void cut_segment(struct tx *b, const struct path *p, const struct super *u, unsigned k, uint32_t at, uint32_t n)
+{
+    struct ip_view v = b->v;
+    v.p = b->f->scratch;
+    v.len = u->head + n;
+    write_segment(&b->v, u, v.p, k, at, n);
+    (void)!out_packet(b->f, b->s, p, &v, b->now);
+}
+
 static void super_frame(struct tx *b, const struct path *p, const struct vnet *h)
 {
     struct super u;
@@ -104,7 +114,9 @@ static void super_frame(struct tx *b, const struct path *p, const struct vnet *h
         fwd_drop(b->f, FWD_DROP_MALFORMED);
         return;
     }
-    if (u.head + (u.payload < u.size ? u.payload : u.size) > path_mtu(p)) {
+    uint32_t longest = u.head + (u.payload < u.size ? u.payload : u.size);
+    bool cut = longest > path_mtu(p) && b->v.version == 6 && longest <= IP6_MTU_MIN;
+    if (longest > path_mtu(p) && !cut) {
         too_big(b, p);
         return;
     }
@@ -113,6 +125,10 @@ static void super_frame(struct tx *b, const struct path *p, const struct vnet *h
     for (uint32_t at = 0; at < u.payload; at += n, k++) {
         n = u.payload - at < u.size ? u.payload - at : u.size;
         if (p->tunnel && !fwd_may_pass(b->f, p->tunnel, true, u.head + n, b->now)) continue;
+        if (cut) {
+            cut_segment(b, p, &u, k, at, n);
+            continue;
+        }
         write_segment(&b->v, &u, out_room(b->f, p, u.head + n), k, at, n);
         if (out_seal(b->f, b->s, p, u.head + n, b->now)) return;
     }

@@ -20,7 +20,7 @@
 #define SESSION_QUEUE_PACKETS 16  // waiting for one session's keys; the oldest gives way
 #define SESSION_QUEUE_TOTAL 1024  // and for all together: then new ones are refused
 #define SESSION_MTU 1420          // what every link carries
-#define SESSION_MTU_MIN 1356      // an IPv6 packet of 1,280 in tunnel mode; no path is believed to be smaller
+#define SESSION_MTU_MIN 1280      // RFC 8200 section 5: no path is smaller
 
 enum session_state {
     SESSION_IDLE,       // no keys, and nothing is done about it
