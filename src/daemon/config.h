@@ -21,6 +21,7 @@
 #define CONFIG_HOST 256
 #define CONFIG_INTERFACES 32
 #define CONFIG_PREFIXES 64
+#define CONFIG_EXPORTS 32 // what a signed export record holds
 #define CONFIG_RULES 64
 #define CONFIG_PROBES 8
 #define CONFIG_EXITS 16 // in [internet] prefer and never
@@ -103,7 +104,7 @@ struct config_firewall {
     uint32_t count;
 };
 struct config_routing {
-    struct bw_prefix exports[CONFIG_PREFIXES];
+    struct bw_prefix exports[CONFIG_EXPORTS];
     uint32_t export_count;
     struct config_import imports[CONFIG_PREFIXES];
     uint32_t import_count;

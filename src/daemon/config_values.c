@@ -425,7 +425,7 @@ int value_exports(const char *s, struct config_routing *r, char *why)
     char item[64];
     int got;
     while ((got = next_item(&s, item, sizeof item, why)) > 0) {
-        if (r->export_count == CONFIG_PREFIXES) return SAY("more than %d prefixes", CONFIG_PREFIXES);
+        if (r->export_count == CONFIG_EXPORTS) return SAY("more than %d prefixes", CONFIG_EXPORTS);
         struct bw_prefix *p = &r->exports[r->export_count];
         if (prefix(item, p, why) || exportable(p, item, why)) return -1;
         r->export_count++;

@@ -1,4 +1,4 @@
-// An export record (docs/spec/session.md, section 12): what GET /v1/export answers. A signed record: which networks a node
+// An export record (docs/spec/session.md, section 13): what GET /v1/export answers. A signed record: which networks a node
 // offers to the mesh, so that packets for them go to it sealed, and come from them only out of its tunnel.
 #ifndef WIRE_EXPORT_H
 #define WIRE_EXPORT_H

@@ -33,6 +33,7 @@ struct exporters {
     unsigned count, asking;
     uint32_t last_serial;
     bool changed;
+    bw_time missed_at; // there was no memory for one; 0: for all
 };
 
 struct exporters *exporters_new(struct bw_mem *mem, const struct identity *id, const uint8_t hash_key[16],
@@ -101,8 +102,12 @@ static struct claim *first_claim(const struct exporters *x, const struct bw_pref
 
 static struct exporter *make(struct exporters *x, const uint8_t id[8], bw_time now)
 {
-    struct exporter *e = x->count < EXPORTERS_MAX ? bw_alloc(x->mem, sizeof *e) : NULL;
-    if (!e) return NULL;
+    if (x->count >= EXPORTERS_MAX) return NULL;
+    struct exporter *e = bw_alloc(x->mem, sizeof *e);
+    if (!e) {
+        x->missed_at = now;
+        return NULL;
+    }
     memcpy(e->id, id, 8);
     e->first_at = now;
     e->next = x->list;
@@ -246,6 +251,7 @@ void exporters_answered(struct exporters *x, uint32_t serial, int status, const 
     if (!bw_addr_eq(&r.address, &e->addr) || record_verify(&s, &e->addr)) return;
     if (r.lifetime_s > 2 * EXPORT_LIFETIME_S) r.lifetime_s = 2 * EXPORT_LIFETIME_S;
     take(x, e, &r, now);
+    x->ops.again(x->ops.ctx);
 }
 
 bw_time exporters_tick(struct exporters *x, bw_time now)
@@ -265,6 +271,11 @@ bw_time exporters_tick(struct exporters *x, bw_time now)
         if (e->confirmed) next = bw_time_min(next, e->expires_at);
         if (!e->settled) next = bw_time_min(next, e->first_at + EXPORT_GRACE);
     }
+    if (x->missed_at && now >= x->missed_at + BW_S) {
+        x->missed_at = 0;
+        x->ops.again(x->ops.ctx);
+    }
+    if (x->missed_at) next = bw_time_min(next, x->missed_at + BW_S);
     if (x->changed) {
         x->changed = false;
         x->ops.changed(x->ops.ctx);

@@ -1,4 +1,4 @@
-// Who exports which networks (DESIGN 2; docs/spec/session.md, section 12): routes to networks that are no mesh addresses are
+// Who exports which networks (DESIGN 2; docs/spec/session.md, section 13): routes to networks that are no mesh addresses are
 // matched by their router-id with mesh addresses, those are asked for their signed record, and what a record confirms is
 // reached in ESP tunnel mode only. Also this node's own record.
 //
@@ -31,6 +31,7 @@ struct exporters_ops {
     // GET /v1/export from `to`, answered by exporters_answered with this serial (below 2^30); given up after EXPORT_ASK_TIME.
     void (*ask)(void *ctx, uint32_t serial, const struct bw_addr *to);
     void (*changed)(void *ctx); // exporters_lookup and exporters_each may say something else
+    void (*again)(void *ctx);   // hand in the routes again, not during the call
 };
 
 struct exporters;
@@ -49,7 +50,6 @@ void exporters_end(struct exporters *x, bw_time now);
 // ---- other inputs ----
 // Something came out of this node's tunnel from a network that we don't know to be its.
 void exporters_want(struct exporters *x, const struct bw_addr *a, bw_time now);
-// Hand in the routes again after it.
 void exporters_answered(struct exporters *x, uint32_t serial, int status, const char *body, size_t n, bw_time now); // status 0: no answer
 bw_time exporters_tick(struct exporters *x, bw_time now); // asks what is to be asked; returns the deadline
 

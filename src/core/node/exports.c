@@ -16,9 +16,15 @@ static void on_changed(void *ctx)
     n->routes_changed = true;
 }
 
+static void on_again(void *ctx)
+{
+    struct node *n = ctx;
+    n->exits_stale = true;
+}
+
 bool node_make_exporters(struct node *n)
 {
-    struct exporters_ops ops = {n, on_ask, on_changed};
+    struct exporters_ops ops = {n, on_ask, on_changed, on_again};
     n->export_due = BW_NEVER;
     n->exporters = exporters_new(n->mem, n->config.id, n->hash_key, &ops);
     return n->exporters;
@@ -48,12 +54,12 @@ void node_tell_exports(struct node *n)
 void node_export_tick(struct node *n)
 {
     n->export_due = exporters_tick(n->exporters, n->now);
+    if (n->exits_stale) n->export_due = n->now;
 }
 
 void node_export_answered(struct node *n, uint32_t serial, int status, const char *body, size_t len)
 {
     exporters_answered(n->exporters, serial & ~NODE_EXPORT_SERIAL, status, body, len, n->now);
-    n->exits_stale = true;
 }
 
 int node_export_request(struct node *n, const char *method, char *out, size_t cap, size_t *out_len)

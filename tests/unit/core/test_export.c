@@ -13,7 +13,7 @@ static struct identity id[NODES + 1]; // the last is the one that asks
 static struct exporters *x;
 static bw_time now;
 static uint32_t serial[NODES];  // asked last; 0: not asked
-static unsigned asks, changes;
+static unsigned asks, changes, rescans;
 
 static void on_ask(void *ctx, uint32_t s, const struct bw_addr *to)
 {
@@ -21,6 +21,12 @@ static void on_ask(void *ctx, uint32_t s, const struct bw_addr *to)
     asks++;
     for (int i = 0; i < NODES; i++)
         if (bw_addr_eq(to, &id[i].addr)) serial[i] = s;
+}
+
+static void on_again(void *ctx)
+{
+    (void)ctx;
+    rescans++;
 }
 
 static void on_changed(void *ctx)
@@ -38,8 +44,8 @@ static int begin(void **state)
     for (int i = 0; i <= NODES; i++) identity_draw(&id[i], &rng);
     now = 1000 * BW_S;
     memset(serial, 0, sizeof serial);
-    asks = changes = 0;
-    x = exporters_new(&mem, &id[NODES], hash, &(struct exporters_ops){.ask = on_ask, .changed = on_changed});
+    asks = changes = rescans = 0;
+    x = exporters_new(&mem, &id[NODES], hash, &(struct exporters_ops){.ask = on_ask, .changed = on_changed, .again = on_again});
     assert_non_null(x);
     return 0;
 }
@@ -115,6 +121,7 @@ static void confirmed_by_the_record_only(void **state)
     assert_int_equal(asks, 1); // once for both
     assert_int_equal(says(r[0].prefix, 0, NULL), EXPORT_UNCONFIRMED);
     answer(0, 0, (const char *[]){"192.168.7.0/24"}, 1);
+    assert_int_equal(rescans, 1);
     routes(r, 2, 0);
     assert_int_equal(says(r[0].prefix, 0, &via), EXPORT_CONFIRMED);
     assert_memory_equal(&via, &id[0].addr, 16);
