@@ -10,6 +10,8 @@
 #define GROWING_US (2 * BW_S)     // for so long after the highest rate has grown, it may grow fast
 #define OWNER_IDLE_PART 32u       // the owner is there when it takes this part of its floor
 #define OWNER_LEAST_BPS 200000u   // and more than this: a machine always chatters a little
+#define HEADERS_PART 64u          // and more than this part of what clients take: frames' headers are counted as its own
+#define WASTE_MOST 64u            // 256ths of a budget that are given up for what senders send in vain
 #define CLOCK_SET 1704067200      // 2024: a clock before that was never set
 
 int limits_init(struct limits *l, struct bw_mem *mem)
@@ -153,16 +155,25 @@ static uint64_t plus(uint64_t a, uint64_t b)
     return a > SHAPE_FREE - b ? SHAPE_FREE : a + b;
 }
 
+// What is turned away has come over the uplink all the same, where it took the owner's room: many senders push a fifth more than
+// they get, however little that is. So for the whole of what comes to fit, they get less.
+static uint64_t without_waste(const struct limit_way *w, uint64_t budget)
+{
+    uint64_t part = w->came > w->went ? w->went * 256 / w->came : 256;
+    return budget / 256 * (part > 256 - WASTE_MOST ? part : 256 - WASTE_MOST);
+}
+
 // What all clients together may have now.
 static uint64_t budget(const struct limits *l, unsigned way, unsigned active, bw_time now)
 {
     const struct limit_way *w = &l->way[way];
     uint64_t limit = l->config.all_bps[way] ? l->config.all_bps[way] : SHAPE_FREE, floor = l->config.floor_bps[way];
-    if (limit != SHAPE_FREE && w->owner_bps > floor / OWNER_IDLE_PART && w->owner_bps > OWNER_LEAST_BPS) {
+    bool there = w->owner_bps > floor / OWNER_IDLE_PART && w->owner_bps > OWNER_LEAST_BPS && w->owner_bps > w->came / HEADERS_PART;
+    if (limit != SHAPE_FREE && there) {
         // The owner's use may grow fourfold, up to its floor, before the next tick; what it wants beyond that it must
         // win by itself.
         uint64_t grow = 4 * w->owner_bps + floor / 8, keep = grow < floor ? grow : floor, least = limit / 10;
-        uint64_t left = limit > keep ? limit - keep : 0;
+        uint64_t left = limit > keep ? without_waste(w, limit - keep) : 0;
         return left > least ? left : least; // clients are never shut out
     }
     if (limit != SHAPE_FREE || active < 2) return limit;
@@ -252,13 +263,18 @@ void limits_uplink(struct limits *l, uint64_t down, uint64_t up, const struct li
     const uint64_t is[LIMIT_WAYS] = {down, up};
     for (unsigned w = 0; w < LIMIT_WAYS; w++) {
         struct limit_way *v = &l->way[w];
-        uint64_t total = grown(&v->uplink_seen, is[w]), clients = 0;
+        uint64_t total = grown(&v->uplink_seen, is[w]), went = 0, lost = grown(&v->seen_dropped, dropped(l->all, w));
         for (unsigned i = 0; i < count; i++) {
-            uint64_t seen = c[i].use->seen[w]; // read only: limits_tick counts them
-            clients += grown(&seen, passed(c[i].shared, w));
+            uint64_t seen = c[i].use->seen[w], seen_dropped = c[i].use->seen_dropped[w]; // read only: limits_tick counts them
+            went += grown(&seen, passed(c[i].shared, w));
+            lost += grown(&seen_dropped, dropped(c[i].shared, w));
         }
-        if (v->uplink_known && span)
-            v->owner_bps = smooth(v->owner_bps, bps(total > clients ? total - clients : 0, span));
+        uint64_t came = w == LIMIT_DOWN ? went + lost : went; // what goes up is turned away before it comes to the uplink
+        if (v->uplink_known && span) {
+            v->owner_bps = smooth(v->owner_bps, bps(total > came ? total - came : 0, span));
+            v->went = smooth(v->went, bps(went, span));
+            v->came = smooth(v->came, bps(came, span));
+        }
         v->uplink_known = true;
     }
 }

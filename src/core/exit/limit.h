@@ -45,6 +45,8 @@ struct limit_way {
     uint64_t budget;       // for all clients now, bit/s; SHAPE_FREE: none
     uint64_t level;        // a fair share now, bit/s; SHAPE_FREE: none
     uint64_t owner_bps;    // the owner's own use, as told
+    uint64_t came, went;   // of clients over the uplink, bit/s lately: with and without what was turned away
+    uint64_t seen_dropped; // by the bucket of all clients together
     uint64_t uplink_seen;
     bool uplink_known;
 };
