@@ -4,7 +4,7 @@ when it keeps keys and handshakes from passing there is silence, never plain tex
 
     a (byway) --- e (wireguard-go + babeld; a program in place of the kernel's forwarding) --- b (byway run --share) --- w (internet)
 """
-# tests/run: timeout=200 parallel longer
+# tests/run: timeout=240 longer
 import os
 import re
 import socket
@@ -70,6 +70,12 @@ def routes(na, nb):
 
 def session(node, other):
     return next((s for s in node.get("sessions") if s["address"] == other.address), None)
+
+
+def drops(node):
+    """How many packets the packet path has dropped, by reason."""
+    text = node.node.run("curl", "-s", "http://127.0.0.1:4871/metrics")
+    return {m[1]: int(m[2]) for m in re.finditer(r'reason="(\w+)"} (\d+)', text)}
 
 
 def handshakes(relay):
@@ -170,7 +176,7 @@ for name, settings, most in (("flips bits", {"flip": 0.1}, 0.2), ("drops", {"dro
             relay.let_go()
 
 with step("a relay that injects achieves nothing"):
-    before, began = handshakes(relay), netkit.time.monotonic()
+    before, began, dropped = handshakes(relay), netkit.time.monotonic(), [drops(na), drops(nb)]
     sent = 0
 
     def inject():
@@ -190,6 +196,11 @@ with step("a relay that injects achieves nothing"):
     spent = netkit.time.monotonic() - began
     more = handshakes(relay) - before       # a forged notice may cost one a second and end
     check(more <= 2 * spent + 4, "%d handshakes in %.0f s" % (more, spent))
+    more = [{k: v - was[k] for k, v in drops(n).items() if v > was.get(k, 0)} for n, was in zip((na, nb), dropped)]
+    print("# dropped at a: %s; at b: %s" % tuple(more))
+    for m in more:
+        for reason in ("plain", "esp_auth", "esp_replay", "esp_spi"):
+            check(m.get(reason, 0) >= COUNT / 2, "dropped as %s: %s" % (reason, m.get(reason, 0)))
 with step("once it stops there is no trace of it"):
     wait_until(lambda: a.ping(nb.address, count=20) and b.ping(na.address, count=20), 10, "20 of 20 answers")
     check(max(evil.exchange(streams, COUNT)) == 0, "still lost")
