@@ -26,8 +26,9 @@ static int device_error(char *err)
     if (errno == ENOENT || errno == ENODEV || errno == ENXIO)
         return fail(err, BW_ERR_NOTFOUND, "no TUN device",
                     "/dev/net/tun is missing: modprobe tun, or give it to the container");
-    if (errno == EACCES || errno == EPERM)
-        return fail(err, BW_ERR_DENIED, "/dev/net/tun can't be opened", "run as root or with CAP_NET_ADMIN");
+    if (errno == EACCES) // its mode is no protection: making an interface takes CAP_NET_ADMIN in any case
+        return fail(err, BW_ERR_DENIED, "/dev/net/tun can't be opened", "run as root, or let others open it: sudo chmod 666 /dev/net/tun");
+    if (errno == EPERM) return fail(err, BW_ERR_DENIED, "/dev/net/tun can't be opened", "let this container or service use the device");
     return fail(err, BW_ERR_SYS, "/dev/net/tun can't be opened", "too many open files?");
 }
 

@@ -157,6 +157,10 @@ with step("no nftables in the kernel"):
     refused(["nftables|nf_tables"], wrap=[sys.executable, "-c", REFUSE])
 with step("no rights"):
     refused([r"root|CAP_NET_ADMIN|permission|privilege"], wrap=["setpriv", "--bounding-set", "-net_admin", "--inh-caps", "-net_admin"])
+with step("the TUN device belongs to somebody else"):
+    refused([r"/dev/net/tun.*chmod 666"],
+            wrap=inside("mount -t tmpfs none /mnt && mknod -m 600 /mnt/tun c 10 200 && chown 1 /mnt/tun && mount --bind /mnt/tun /dev/net/tun")
+            + ["setpriv", "--bounding-set", "-dac_override,-dac_read_search", "--inh-caps", "-dac_override,-dac_read_search"])
 with step("the API's port is taken"):
     a.run("ip", "link", "set", "lo", "up")
     holder = a.spawn(sys.executable, "-c", "import socket,time\ns=socket.socket()\ns.bind(('127.0.0.1',4871))\ns.listen()\n"
