@@ -8,6 +8,7 @@ enum { SEQNO_BLOCK = 64 }; // numbers reserved ahead
 // patient of peers takes to notice. The minimum is for peers whose links are not there yet.
 #define HOLD_MIN (3 * BW_S)
 #define HOLD_MAX (8 * BW_S)
+#define HOLD_LEAP (BW_S)
 #define DRAIN (400 * BW_MS)
 #define BYE_EVERY (150 * BW_MS)
 
@@ -16,9 +17,16 @@ bw_time babel_jitter(struct babel *b, bw_time lo, bw_time hi)
     return hi <= lo ? lo : lo + bw_rng_below(b->rng, (uint32_t)(hi - lo) + 1);
 }
 
-static void advance(struct babel *b, bw_time now)
+// Far past a deadline the clock has leapt, or we slept: none of what the hold waits for can have happened meanwhile.
+void babel_advance(struct babel *b, bw_time now)
 {
-    if (now > b->now) b->now = now;
+    bw_time due = b->holding ? babel_deadline(b) : BW_NEVER;
+    if (now <= b->now) return;
+    if (due < now && now - due > HOLD_LEAP) {
+        b->start += now - due;
+        b->hold_until += now - due;
+    }
+    b->now = now;
 }
 
 // ---- links in the order of their deadlines: a binary heap ----
@@ -154,7 +162,7 @@ static struct babel_iface_params with_defaults(const struct babel_iface_params *
 
 int babel_iface_add(struct babel *b, uint16_t slot, const struct babel_iface_params *params, bw_time now)
 {
-    advance(b, now);
+    babel_advance(b, now);
     if (slot == BABEL_ANY_SLOT) return BW_ERR_RANGE;
     if (slot < b->slot_cap && b->by_slot[slot]) return BW_ERR_EXISTS;
     if (make_room(b, slot)) return BW_ERR_NOMEM;
@@ -190,7 +198,7 @@ static void neighbours_free(struct babel *b, struct iface *ifc)
 
 void babel_iface_remove(struct babel *b, uint16_t slot, bw_time now)
 {
-    advance(b, now);
+    babel_advance(b, now);
     struct iface *ifc = slot < b->slot_cap ? b->by_slot[slot] : NULL;
     if (!ifc) return;
     neighbours_free(b, ifc);
@@ -209,7 +217,7 @@ void babel_iface_remove(struct babel *b, uint16_t slot, bw_time now)
 
 void babel_link_failed(struct babel *b, uint16_t slot, bw_time now)
 {
-    advance(b, now);
+    babel_advance(b, now);
     struct iface *ifc = slot < b->slot_cap ? b->by_slot[slot] : NULL;
     if (!ifc) return;
     neighbours_free(b, ifc);
@@ -240,7 +248,7 @@ static int restrict_to(struct babel *b, const struct bw_prefix *p, uint16_t metr
 
 int babel_originate(struct babel *b, const struct bw_prefix *p, uint16_t metric, uint16_t slot, bw_time now)
 {
-    advance(b, now);
+    babel_advance(b, now);
     if (metric == INF) return BW_ERR_RANGE;
     if (slot != BABEL_ANY_SLOT) return restrict_to(b, p, metric, slot);
     struct dest *d = dest_find(b, p);
@@ -256,7 +264,7 @@ int babel_originate(struct babel *b, const struct bw_prefix *p, uint16_t metric,
 void babel_withdraw(struct babel *b, const struct bw_prefix *p, uint16_t slot, bw_time now)
 {
     uint32_t at;
-    advance(b, now);
+    babel_advance(b, now);
     if (slot != BABEL_ANY_SLOT) {
         if (!restricted_find(b, p, slot, &at)) return;
         b->own[at].metric = INF;
@@ -285,7 +293,7 @@ static void announce_learnt(struct babel *b, bool moved)
 
 void babel_set_transit(struct babel *b, bool transit, bw_time now)
 {
-    advance(b, now);
+    babel_advance(b, now);
     if (b->cfg.no_transit == !transit) return;
     b->cfg.no_transit = !transit;
     announce_learnt(b, true);
@@ -294,7 +302,7 @@ void babel_set_transit(struct babel *b, bool transit, bw_time now)
 
 void babel_reimport(struct babel *b, bw_time now)
 {
-    advance(b, now);
+    babel_advance(b, now);
     for (uint32_t k = 0; k < b->neigh_top; k++) {
         struct neighbour *n = b->neigh[k];
         for (uint32_t i = 0; n && i < n->col_cap; i++) {
@@ -356,7 +364,7 @@ static void bye(struct babel *b)
 
 void babel_shutdown(struct babel *b, bw_time deadline, bw_time now)
 {
-    advance(b, now);
+    babel_advance(b, now);
     if (b->stage != STAGE_RUN) return;
     b->stage = STAGE_DRAIN;
     b->shutdown_deadline = deadline;
@@ -418,7 +426,7 @@ void babel_finish(struct babel *b)
 
 void babel_tick(struct babel *b, bw_time now)
 {
-    advance(b, now);
+    babel_advance(b, now);
     if (b->stage == STAGE_DOWN) return;
     while (b->heap_count && b->heap[0]->at <= b->now) iface_run(b, b->heap[0]);
     later_run(b);

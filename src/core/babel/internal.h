@@ -351,6 +351,7 @@ bool iface_up(const struct iface *ifc);
 // ---- babel.c ----
 
 void iface_touch(struct babel *b, struct iface *ifc); // its deadlines have moved
+void babel_advance(struct babel *b, bw_time now);      // at the beginning
 void babel_finish(struct babel *b);                   // at the end of every public call
 void hold_check(struct babel *b);
 

@@ -76,7 +76,7 @@ static void rx_links(struct babel *b, struct rx *x)
 
 void babel_rx(struct babel *b, uint16_t slot, const struct bw_addr *src, const uint8_t *payload, size_t n, bw_time now)
 {
-    if (now > b->now) b->now = now;
+    babel_advance(b, now);
     if (b->stage == STAGE_DOWN) return;
     struct rx x = {.ifc = slot < b->slot_cap ? b->by_slot[slot] : NULL, .src = src};
     struct babel_reader r;
