@@ -187,7 +187,8 @@ static int by_time(const void *a, const void *b)
 // ---- the whole ----
 
 #define SETTLE (90 * BW_S)     // liveness: so long after the last fault all is well
-#define TIDY_AFTER (290 * BW_S) // ... and tables hold nothing of what died
+#define TIDY_AFTER (290 * BW_S) // ... and tables hold nothing of what died,
+#define TIDY_WITHIN (10 * BW_S) // nor requests for ever: one may be under way at any time, for 7.5 s
 
 static void draw_end(struct draw *d, bw_time span)
 {
@@ -200,9 +201,9 @@ static void draw_end(struct draw *d, bw_time span)
     t.is = IS_SETTLED;
     t.within = span - d->calm < SETTLE ? span - d->calm : SETTLE;
     add(d, t);
-    t.within = 0;
-    t.at = span;
-    if (span >= d->calm + TIDY_AFTER) {
+    t.within = TIDY_WITHIN;
+    t.at = span - TIDY_WITHIN;
+    if (t.at >= d->calm + TIDY_AFTER) {
         t.is = IS_TIDY;
         add(d, t);
     }

@@ -125,7 +125,7 @@ static void own_links_changed(struct world *w, struct world_node *n)
     if (w->hooks.routes) w->hooks.routes(w->hooks.ctx, n->index);
 }
 
-static void join_wire(struct world *w, struct world_node *n, uint32_t link)
+static bool join_wire(struct world *w, struct world_node *n, uint32_t link)
 {
     const struct world_link *l = &w->links[link];
     bw_time now = world_local(n);
@@ -133,13 +133,13 @@ static void join_wire(struct world *w, struct world_node *n, uint32_t link)
         char name[16];
         snprintf(name, sizeof name, "w%u", link);
         node_iface_add(n->node, link + 1, name, now);
-        return;
+        return true;
     }
     uint32_t other = world_other(l, n->index);
     struct link_peer p = {.endpoint = {.addr = world_wire_addr(other, link, true), .port = DISCOVER_PORT}, .source = LINK_CONFIG};
     memcpy(p.key, w->nodes[other].id.link_pk, sizeof p.key);
     snprintf(p.name, sizeof p.name, "n%u", other + 1);
-    if (node_peer_add(n->node, &p, now)) return; // no memory: the node has said so
+    return !node_peer_add(n->node, &p, now);
 }
 
 static void start_later(struct world *w, struct world_node *n)
@@ -175,7 +175,13 @@ void world_start(struct world *w, uint32_t index)
     n->started_before = true;
     n->clean = false;
     n->since = w->now;
-    for (uint32_t i = 0; i < n->link_count; i++) join_wire(w, n, n->links[i]);
+    for (uint32_t i = 0; i < n->link_count; i++) {
+        if (join_wire(w, n, n->links[i])) continue;
+        world_crash(w, index); // as the daemon does without memory for a configured neighbour
+        n->wanted = true;
+        start_later(w, n);
+        return;
+    }
     node_uplink(n->node, n->share, false, now);
     node_use(n->node, EXITC_AUTO, NULL, false, now);
     node_share(n->node, n->share, now);

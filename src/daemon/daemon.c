@@ -288,7 +288,10 @@ static int open_services(struct daemon *d)
     ledger_open(d);
     if (os_store_iter(d->store, "lease", restore_lease, d) < 0)
         bw_log(&d->log, BW_WARN, "stored leases could not be read: %s", os_store_error(d->store));
-    peers_apply(d, NULL);
+    if ((err = peers_apply(d, NULL))) {
+        daemon_fail(d, "no memory for the neighbours that the configuration lists");
+        return err;
+    }
     reload_internet(d);
     return 0;
 }

@@ -145,7 +145,7 @@ void setup_upstreams(struct daemon *d); // the machine's resolvers may be others
 void setup_close(struct daemon *d);
 
 // peers.c
-void peers_apply(struct daemon *d, const struct config *old); // old NULL: at start
+int peers_apply(struct daemon *d, const struct config *old); // old NULL: at start. Negative: no memory for one of them
 void peers_resolve(struct daemon *d, const uint8_t key[32]);
 int peers_add(struct daemon *d, const struct config_peer *p, enum link_source source, struct api_error *e);
 void peers_forget(struct daemon *d, const uint8_t key[32]); // it was removed: its name is looked up no more

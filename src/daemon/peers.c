@@ -212,8 +212,9 @@ int peers_add(struct daemon *d, const struct config_peer *c, enum link_source so
     return err == BW_ERR_RANGE ? 400 : 500;
 }
 
-void peers_apply(struct daemon *d, const struct config *old)
+int peers_apply(struct daemon *d, const struct config *old)
 {
+    int err = 0;
     for (size_t i = 0; old && i < old->peer_count; i++)
         if (!config_peer_find(&d->config, old->peers[i].key) && !node_peer_remove(d->node, old->peers[i].key, os_clock_now()))
             peers_forget(d, old->peers[i].key);
@@ -221,8 +222,11 @@ void peers_apply(struct daemon *d, const struct config *old)
         const struct config_peer *c = &d->config.peers[i], *was = old ? config_peer_find(old, c->key) : NULL;
         struct api_error e = {0};
         if (was && config_peer_equal(was, c)) continue;
-        if (peers_add(d, c, LINK_CONFIG, &e)) bw_log(&d->log, BW_ERROR, "[peer %s]: %s", c->name, e.text);
+        int status = peers_add(d, c, LINK_CONFIG, &e);
+        if (status) bw_log(&d->log, BW_ERROR, "[peer %s]: %s", c->name, e.text);
+        if (status == 500) err = BW_ERR_NOMEM;
     }
+    return err;
 }
 
 void peers_resolve(struct daemon *d, const uint8_t key[32])

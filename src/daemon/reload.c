@@ -89,7 +89,7 @@ static void apply(struct daemon *d, const struct config *old, unsigned diff)
     if (diff & CONFIG_FIREWALL) d->setup_dirty = true;
     if (diff & CONFIG_API && api_listen_tcp(d->api, c->api.none ? NULL : &c->api.listen, why, sizeof why))
         bw_log(&d->log, BW_ERROR, "%s", why);
-    if (diff & CONFIG_PEER) peers_apply(d, old);
+    if (diff & CONFIG_PEER) (void)peers_apply(d, old);
     warn_fixed(d);
 }
 

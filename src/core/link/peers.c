@@ -130,6 +130,12 @@ static int connect_far(struct linkset *ls, struct peer *p, bw_time now)
     return 0;
 }
 
+static void far_later(struct linkset *ls, bw_time now)
+{
+    ls->far_missing = true;
+    ls->far_at = now + BW_S;
+}
+
 static bool same_listing(const struct link_peer *a, const struct link_peer *b)
 {
     return !strcmp(a->name, b->name) && a->has_psk == b->has_psk &&
@@ -158,7 +164,17 @@ int linkset_add_peer(struct linkset *ls, const struct link_peer *peer, bw_time n
     LIST_FOREACH(l, &p->links, of_peer) link_tell(ls, l, LINK_CHANGED_INFO);
     if (!bw_same(psk, peer_psk(ls, p), sizeof psk)) psk_changed(ls, p, now);
     bw_wipe(psk, sizeof psk);
-    return moved && peer->endpoint.port ? connect_far(ls, p, now) : 0;
+    if (moved && peer->endpoint.port && connect_far(ls, p, now)) far_later(ls, now);
+    return 0;
+}
+
+void linkset_connect_missing(struct linkset *ls, bw_time now)
+{
+    struct peer *p;
+    if (!ls->far_missing || now < ls->far_at) return;
+    ls->far_missing = false;
+    TAILQ_FOREACH(p, &ls->listed, order)
+    if (p->listing.endpoint.port && !far_link(p) && connect_far(ls, p, now)) far_later(ls, now);
 }
 
 static void drop_links(struct linkset *ls, struct peer *p)

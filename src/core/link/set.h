@@ -107,6 +107,8 @@ struct linkset {
     struct link **slots; // [max_links]
     uint16_t slots_used; // one above the highest slot in use
     bw_time last_tick;
+    bool far_missing; // a listed peer with an endpoint has no far link yet, for lack of memory: tried again ...
+    bw_time far_at;   // ... then
     uint64_t drops[LINK_DROP_COUNT];
     struct linkset_stats stats;
 };
@@ -122,6 +124,7 @@ const uint8_t *peer_psk(const struct linkset *ls, const struct peer *p);
 bool peer_allowed(const struct linkset *ls, const struct peer *p, bool on_link); // p NULL: an unknown key
 
 // ---- links.c ----
+void linkset_connect_missing(struct linkset *ls, bw_time now); // far links that there was no memory for
 struct link *link_new(struct linkset *ls, struct peer *p, bool on_link, uint32_t ifindex, enum link_source source,
                       bw_time now);
 void link_free(struct linkset *ls, struct link *l); // tells changed(GONE)

@@ -121,6 +121,7 @@ static void run(struct linkset *ls, struct link *l, bw_time now, uint64_t unix_n
 void linkset_tick(struct linkset *ls, bw_time now, uint64_t unix_ns)
 {
     ls->last_tick = now;
+    linkset_connect_missing(ls, now);
     for (unsigned i = 0; i < ls->slots_used; i++)
         if (ls->slots[i]) run(ls, ls->slots[i], now, unix_ns);
 }
@@ -135,7 +136,7 @@ static bw_time due(const struct link *l)
 
 bw_time linkset_deadline(const struct linkset *ls)
 {
-    bw_time t = BW_NEVER;
+    bw_time t = ls->far_missing ? ls->far_at : BW_NEVER;
     for (unsigned i = 0; i < ls->slots_used; i++) {
         if (!ls->slots[i]) continue;
         t = bw_time_min(t, due(ls->slots[i]));
