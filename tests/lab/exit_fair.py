@@ -127,6 +127,8 @@ def fifty_greedy_clients_and_the_owner():
             notes.append(f"owner {got[-1]:.1f} (floor {floor})")
             for j in jobs + [owner]:
                 j.stop()
+        left = [n for n in clients if "its own connection is down" in lab.log(n)]
+        want(not left, f"a full connection was taken for a dead one by {len(left)} clients")
         return "; ".join(notes)
 
 

@@ -121,6 +121,7 @@ static bool run_once(struct internet *i, bw_time now)
     struct uplink *u = &i->uplink;
     bool was_on = i->exits.plan.on;
     uplink_pace(u, !uplink_matters(i), exits_active(&i->exits) > 0, now);
+    if (i->exits.limits.way[LIMIT_DOWN].rate >= UPLINK_FLOW_BPS) uplink_flows(u, i->exits.limits.last);
     bw_time up = uplink_tick(u, now);
     bool changed = exits_uplink(&i->exits, uplink_family_proven(u, UPLINK_V4), uplink_family_proven(u, UPLINK_V6), now);
     changed |= exits_want(&i->exits, may_share(i), now);

@@ -1,5 +1,6 @@
 #include "core/exit/uplink.h"
 
+#include <limits.h>
 #include <string.h>
 
 #define PACE_IDLE_US (1500 * BW_MS)
@@ -9,6 +10,9 @@
 #define TIMEOUT_MOST_MS 1000u
 #define PACE_AGAIN_US (500 * BW_MS)
 #define MISSES 2
+#define MISSES_FLOWING 6
+#define ANSWERS_US (2 * BW_S) // so recent an answer says that a family works
+#define FLOW_SPAN_US (250 * BW_MS)
 #define GOOD 2
 
 void uplink_init(struct uplink *u, const struct uplink_ops *ops, bool trust, bool targets4, bool targets6)
@@ -50,11 +54,22 @@ static uint32_t timeout_ms(const struct uplink_family *f)
     return ms < TIMEOUT_LEAST_MS ? TIMEOUT_LEAST_MS : ms > TIMEOUT_MOST_MS ? TIMEOUT_MOST_MS : ms;
 }
 
-static void missed(struct uplink_family *f, bw_time now)
+// How many misses in a row are "down", this one included. What flows in is not told apart by family.
+static unsigned enough(const struct uplink *u, const struct uplink_family *f, bw_time now)
 {
+    const struct uplink_family *other = &u->family[f == &u->family[0]];
+    if (!f->flowing) return MISSES;
+    return other->answered && now - other->answered < ANSWERS_US ? MISSES_FLOWING : UINT_MAX;
+}
+
+static void missed(struct uplink *u, struct uplink_family *f, bw_time now)
+{
+    bool flowing = f->state == UPLINK_PROVEN && u->flowed >= f->asked + FLOW_SPAN_US;
     f->pending = false;
     f->good = 0;
-    if (f->state != UPLINK_DOWN && ++f->missed >= MISSES) enter(f, UPLINK_DOWN, now);
+    if (flowing != f->flowing) f->missed = 0;
+    f->flowing = flowing;
+    if (f->state != UPLINK_DOWN && ++f->missed >= enough(u, f, now)) enter(f, UPLINK_DOWN, now);
     f->next = f->state == UPLINK_DOWN ? f->asked + PACE_DOWN_US : now;
     if (f->next < now) f->next = now;
 }
@@ -65,12 +80,13 @@ void uplink_result(struct uplink *u, unsigned family, uint32_t serial, bool ok, 
     struct uplink_family *f = &u->family[family];
     if (!f->pending || f->serial != serial) return; // late, or not asked for
     if (!ok) {
-        missed(f, now);
+        missed(u, f, now);
         return;
     }
     f->pending = false;
     f->missed = 0;
     f->rtt_us = rtt_us;
+    f->answered = now;
     if (f->state == UPLINK_DOWN && ++f->good < GOOD) {
         f->next = now + PACE_AGAIN_US;
         return;
@@ -93,10 +109,15 @@ void uplink_pace(struct uplink *u, bool idle, bool busy, bw_time now)
     }
 }
 
+void uplink_flows(struct uplink *u, bw_time at)
+{
+    u->flowed = at;
+}
+
 static void tick(struct uplink *u, unsigned i, bw_time now)
 {
     struct uplink_family *f = &u->family[i];
-    if (f->pending && now >= f->asked + timeout_ms(f) * BW_MS) missed(f, now);
+    if (f->pending && now >= f->asked + timeout_ms(f) * BW_MS) missed(u, f, now);
     if (!f->pending && f->next <= now) {
         f->pending = true;
         f->asked = now;

@@ -4,6 +4,9 @@
 // Pace: every 1.5 s (every 0.75 s while others depend on it); a miss is followed at once by a second try, two misses in a row
 // are "down". A black-holed uplink is noticed within 3.5 s (2.75 s). While down there is a try every 2 s; two good ones in a row
 // end it. Before anything is known a single good one is enough.
+//
+// A connection that is full loses questions and answers, or keeps them waiting for too long: a miss says nothing while answers to
+// others flow in at UPLINK_FLOW_BPS. If the other family's targets answer meanwhile, six misses in a row are down all the same.
 #ifndef CORE_EXIT_UPLINK_H
 #define CORE_EXIT_UPLINK_H
 
@@ -14,6 +17,8 @@
 
 enum { UPLINK_V4, UPLINK_V6, UPLINK_FAMILIES };
 enum uplink_state { UPLINK_NONE, UPLINK_UNKNOWN, UPLINK_PROVEN, UPLINK_DOWN }; // NONE: no default route
+
+#define UPLINK_FLOW_BPS 200000u
 
 struct uplink_ops {
     void *ctx;
@@ -29,8 +34,9 @@ struct uplink_family {
     bool pending;   // a probe is under way
     uint32_t serial;
     unsigned missed, good; // in a row
+    bool flowing;    // answers to others flowed at the last miss
     uint32_t rtt_us; // of the last success
-    bw_time asked, next, since;
+    bw_time asked, next, since, answered; // answered: the last success, 0: none
 };
 
 struct uplink {
@@ -38,6 +44,7 @@ struct uplink {
     bool trust; // internet.probe = none: a default route is proof enough
     bool busy;  // others depend on it: look more often
     bool idle;  // nobody asks: do not probe at all
+    bw_time flowed; // when answers to others were last seen to flow in, over the quarter of a second before
     struct uplink_family family[UPLINK_FAMILIES];
 };
 
@@ -46,6 +53,7 @@ void uplink_init(struct uplink *u, const struct uplink_ops *ops, bool trust, boo
 void uplink_present(struct uplink *u, bool v4, bool v6, bw_time now); // default routes, whenever they change
 void uplink_result(struct uplink *u, unsigned family, uint32_t serial, bool ok, uint32_t rtt_us, bw_time now);
 void uplink_pace(struct uplink *u, bool idle, bool busy, bw_time now);
+void uplink_flows(struct uplink *u, bw_time at); // that much has come in over the quarter of a second before
 bw_time uplink_tick(struct uplink *u, bw_time now); // returns the deadline
 
 bool uplink_family_proven(const struct uplink *u, unsigned family);

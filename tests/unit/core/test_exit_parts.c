@@ -109,6 +109,34 @@ static void uplink_one_lost_probe_is_nothing(void **state)
     }
 }
 
+// A probe is lost, as often as not, while clients get their answers.
+static void uplink_that_is_full_is_not_dead(void **state)
+{
+    (void)state;
+    struct world w;
+    for (unsigned families = 1; families <= 2; families++) {
+        start(&w, false, true, true);
+        uplink_present(&w.u, true, families == 2, w.now);
+        uplink_pace(&w.u, false, true, w.now);
+        run(&w, w.now + 3 * BW_S);
+        w.works[0] = w.works[1] = false;
+        for (bw_time end = w.now + 30 * BW_S; w.now < end; run(&w, w.now + 250 * BW_MS)) uplink_flows(&w.u, w.now);
+        for (unsigned f = 0; f < families; f++) assert_true(uplink_family_proven(&w.u, f));
+        bw_time from = w.now; // now it does die
+        while (uplink_proven(&w.u)) run(&w, w.now + 10 * BW_MS);
+        assert_in_range(w.now - from, 0, 3 * BW_S);
+    }
+    start(&w, false, true, true); // one family dies while the other is at work
+    uplink_present(&w.u, true, true, w.now);
+    uplink_pace(&w.u, false, true, w.now);
+    run(&w, w.now + 3 * BW_S);
+    w.works[UPLINK_V6] = false;
+    bw_time from = w.now;
+    for (; uplink_family_proven(&w.u, UPLINK_V6) && w.now < from + 30 * BW_S; run(&w, w.now + 250 * BW_MS)) uplink_flows(&w.u, w.now);
+    assert_in_range(w.now - from, 1 * BW_S, 7 * BW_S);
+    assert_true(uplink_family_proven(&w.u, UPLINK_V4));
+}
+
 static void uplink_cable_idle_and_trust(void **state)
 {
     (void)state;
@@ -338,6 +366,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(uplink_black_hole),
         cmocka_unit_test(uplink_one_lost_probe_is_nothing),
+        cmocka_unit_test(uplink_that_is_full_is_not_dead),
         cmocka_unit_test(uplink_cable_idle_and_trust),
         cmocka_unit_test(uplink_late_and_forged_results),
         cmocka_unit_test(pools),
