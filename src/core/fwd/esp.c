@@ -7,10 +7,15 @@
 
 #define WANTED_PER_S 1000   // packets for peers without keys
 #define WANTED_BURST 64
-#define MESSAGES_PER_S 2000 // session messages and errors; control has links to look after, too
-#define MESSAGES_BURST 256
-#define UNKNOWN_PER_S 500   // under keys that we don't have
-#define UNKNOWN_BURST 64
+// Session messages and errors, and packets under keys that we don't have: for all, and by one link.
+#define MESSAGES_PER_S 8000
+#define MESSAGES_BURST 1024
+#define LINK_MESSAGES_PER_S 1000
+#define LINK_MESSAGES_BURST 256
+#define UNKNOWN_PER_S 2000
+#define UNKNOWN_BURST 256
+#define LINK_UNKNOWN_PER_S 500
+#define LINK_UNKNOWN_BURST 64
 
 const struct session_entry *end_session(struct fwd *f, const struct fwd_snapshot *s, const struct bw_addr *peer)
 {
@@ -115,6 +120,18 @@ static void to_control(struct fwd *f, enum fwd_punt_kind kind, const struct ip_v
     f->sink.punt(f->sink.ctx, &p);
 }
 
+static bool may_message(struct fwd *f, uint16_t from, bw_time now)
+{
+    return bucket_take(&f->link_messages[from % LINK_BUCKETS], LINK_MESSAGES_PER_S, LINK_MESSAGES_BURST, now) &&
+           bucket_take(&f->messages, MESSAGES_PER_S, MESSAGES_BURST, now);
+}
+
+static bool may_be_unknown(struct fwd *f, uint16_t from, bw_time now)
+{
+    return bucket_take(&f->link_unknown[from % LINK_BUCKETS], LINK_UNKNOWN_PER_S, LINK_UNKNOWN_BURST, now) &&
+           bucket_take(&f->unknown, UNKNOWN_PER_S, UNKNOWN_BURST, now);
+}
+
 static enum fwd_drop esp_error(int err)
 {
     switch (err) {
@@ -147,7 +164,7 @@ static void esp_in(struct fwd *f, const struct fwd_snapshot *s, const struct ip_
     struct sa *a = n < ESP_HEADER ? NULL : session_table_spi(s->sessions, ip_get32(esp));
     if (!a || !bw_addr_eq(&a->peer, &v->src) || !bw_addr_eq(&v->dst, &s->self)) {
         fwd_drop(f, FWD_DROP_ESP_SPI);
-        if (!a && n >= ESP_HEADER && bucket_take(&f->unknown, UNKNOWN_PER_S, UNKNOWN_BURST, now))
+        if (!a && n >= ESP_HEADER && may_be_unknown(f, from, now))
             to_control(f, FWD_PUNT_SESSION_SPI, v, 0, from, v->p, v->len);
         return;
     }
@@ -200,7 +217,7 @@ static void plain_in(struct fwd *f, const struct fwd_snapshot *s, const struct i
         gro_add(&f->gro, &f->sink, f->uso, v);
     else if (!ours && !for_sessions(v))
         fwd_drop(f, FWD_DROP_PLAIN);
-    else if (!bucket_take(&f->sessions, MESSAGES_PER_S, MESSAGES_BURST, now))
+    else if (!may_message(f, from, now))
         fwd_drop(f, FWD_DROP_NO_SESSION);
     else if (ours)
         to_control(f, FWD_PUNT_SESSION_ERROR, v, 0, from, v->p, v->len);

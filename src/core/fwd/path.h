@@ -11,6 +11,7 @@
 
 #define TRAIN_SEGMENTS 64    // what the kernel takes in one UDP_SEGMENT call
 #define TRAIN_BYTES 65507u   // and the most that fits into one UDP datagram over IPv4
+#define LINK_BUCKETS 64      // by slot
 #define ICMP_QUOTE_MAX 1280u // the longest error that we write
 
 // A train that is being put together: sealed messages back to back.
@@ -27,8 +28,9 @@ struct fwd {
     bool uso;
     atomic_uint_least64_t drops[FWD_DROP_COUNT]; // written by one thread, read by any
     struct bucket icmp_wire, icmp_tun;
-    struct bucket wanted, unknown, sessions; // what control hears of packets without a session, out and in; messages
-    struct bucket exporters;                 // and of networks that it does not know
+    // What control hears of packets without a session, out and in, of messages, and of networks that it does not know. What comes
+    // from links is counted for all and for each, so that no neighbour uses up the others' share.
+    struct bucket wanted, exporters, unknown, messages, link_unknown[LINK_BUCKETS], link_messages[LINK_BUCKETS];
     struct { // the last route that was looked up; forgotten by fwd_flush
         bool valid, from_tun;
         struct bw_addr dst;

@@ -1,6 +1,6 @@
 // The ESP keys of a session and how they follow one another. Current keys send and receive; next ones, made as responder,
-// receive and wait for the initiator's first packet under them; old ones go on receiving until they are 180 s old, so that
-// nothing under way is lost.
+// receive and wait for the initiator's first packet under them; old ones go on receiving until the other end has changed as well and what
+// was under way has come, 180 s at most, so that nothing is lost.
 #include <stdio.h>
 #include <string.h>
 
@@ -37,6 +37,7 @@ static void move(struct sessions *ss, struct session *s, unsigned to, struct spi
 
 static void retire(struct sessions *ss, struct session *s, unsigned slot)
 {
+    s->heard_at = 0;
     if (!s->keys[slot].sa) return;
     if (s->keys[SA_OLD].sa) move(ss, s, SA_OLDER, &s->keys[SA_OLD]);
     move(ss, s, SA_OLD, &s->keys[slot]);
@@ -103,8 +104,19 @@ void sessions_confirm(struct sessions *ss, uint32_t local_spi, bw_time now)
     sessions_settle(ss, now);
 }
 
+static void drop_old(struct sessions *ss, struct session *s, bw_time now)
+{
+    const struct sa *a = s->keys[SA_CURRENT].sa;
+    if (!a || !atomic_load_explicit(&a->heard, memory_order_relaxed)) return;
+    if (!s->heard_at) s->heard_at = now;
+    if (now - s->heard_at < SESSION_OLD_TIME) return;
+    keys_drop(ss, s, SA_OLD);
+    keys_drop(ss, s, SA_OLDER);
+}
+
 void keys_expire(struct sessions *ss, struct session *s, bw_time now)
 {
+    drop_old(ss, s, now);
     for (unsigned i = 0; i < SA_SLOTS; i++)
         if (s->keys[i].sa && now >= s->keys[i].sa->born + SA_REJECT_AFTER_TIME) keys_drop(ss, s, i);
     if (!s->up || s->keys[SA_CURRENT].sa) return;

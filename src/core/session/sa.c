@@ -194,6 +194,7 @@ int sa_open(struct sa *a, unsigned thread, uint8_t *esp, size_t n, uint8_t *next
     int len = esp_trailer_read(body, n - ESP_HEADER - ESP_ICV, next);
     if (len < 0) return len;
     if (!replay_accept(&a->replay, h.seq)) return BW_ERR_REPLAY;
+    if (!atomic_load_explicit(&a->heard, RELAXED)) atomic_store_explicit(&a->heard, true, RELAXED);
     note_received(a, (size_t)len, *next, now);
     return len;
 }

@@ -52,6 +52,7 @@ struct sa {
     enum bw_cipher cipher;
     bool initiator;
     atomic_bool confirmed; // a responder may send only once the initiator has; set by sessions_confirm
+    atomic_bool heard;     // something authentic has come under it: the other end sends with these keys
     bw_time born;
     atomic_uint_least64_t tx_seq; // of the last packet sent; starts at 0
     struct replay replay;

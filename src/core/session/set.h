@@ -30,6 +30,7 @@
 #define SESSION_NO_ANSWER (15 * BW_S)       // our data unanswered: new keys
 #define SESSION_LATE_REKEY (SA_REJECT_AFTER_TIME - 5 * BW_S) // a responder steps in
 #define SESSION_HALF_OPEN_TIME (10 * BW_S)
+#define SESSION_OLD_TIME (5 * BW_S)         // how long old keys receive once the other end has sent something under the new ones
 #define SESSION_QUEUE_TIME (10 * BW_S)
 #define SESSION_TIE (5 * BW_S)              // handshakes closer together than this were begun by both ends at once
 #define SESSION_NOTICE_SPACING (1 * BW_S)   // from one peer: one begins a handshake
@@ -90,6 +91,7 @@ struct session {
     STAILQ_HEAD(, waiting) queue;
     unsigned queued;
     bw_time start_at, due, since, notice_at, mtu_until;
+    bw_time heard_at; // when it was seen that the other end sends under the current keys; 0: not since they changed
     int64_t rtt_us;
     uint16_t mtu;
 };

@@ -287,11 +287,39 @@ static void hostile_client(void **state)
     }
 }
 
+static void a_flooding_neighbour_uses_up_its_own_share(void **state)
+{
+    (void)state;
+    uint8_t p[300], esp[120];
+    for (unsigned i = 0; i < 600; i++) { // session messages, and ESP under unknown numbers
+        assert_int_equal(fwd_to_link(c.fwd, c.s, 0, p, kit_udp(p, "fc01::1", "fc09::9", 4871, 4871, 152, (uint8_t)i), NOW), 0);
+        size_t n = kit_ip(esp, "fc01::1", "fc09::9", ESP_PROTOCOL, 76);
+        memset(esp + n, 0, 76);
+        ip_put32(esp + n, 0x7000 + i);
+        assert_int_equal(fwd_to_link(c.fwd, c.s, 0, esp, n + 76, NOW), 0);
+        kit_carry(&c, &r, 0);
+    }
+    unsigned messages = 0, unknown = 0;
+    for (unsigned i = 0; i < r.out.punts; i++) {
+        messages += r.out.punt[i].kind == FWD_PUNT_SESSION;
+        unknown += r.out.punt[i].kind == FWD_PUNT_SESSION_SPI;
+    }
+    assert_in_range(messages, 200, 260);
+    assert_in_range(unknown, 50, 70);
+    kit_clear(&r.out);
+    assert_int_equal(fwd_to_link(x.fwd, x.s, 0, p, kit_udp(p, "fc0e::e", "fc09::9", 4871, 4871, 152, 1), NOW), 0);
+    ip_put32(esp + 40, 0x9000);
+    memcpy(esp + 8, x.c.self.b, 16);
+    assert_int_equal(fwd_to_link(x.fwd, x.s, 0, esp, 116, NOW), 0);
+    kit_carry(&x, &r, 1);
+    assert_int_equal(r.out.punts, 2); // the other neighbour is heard
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, three_nodes, end)
 int main(void)
 {
     if (bw_crypto_init()) return 1;
-    const struct CMUnitTest tests[] = {T(there_and_back),     T(less_room), T(lease_holds),   T(congestion_marks),
+    const struct CMUnitTest tests[] = {T(a_flooding_neighbour_uses_up_its_own_share), T(there_and_back),     T(less_room), T(lease_holds),   T(congestion_marks),
                                        T(gateway_is_control), T(anycast),   T(hostile_client)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
