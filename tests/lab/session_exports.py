@@ -88,10 +88,17 @@ def sites_talk_and_the_relay_sees_esp_only():
                     f.write(content)
                 server = lab.job("n3", *h3.argv("python3", "-m", "http.server", "--bind", "::", "--directory", folder, "8080"))
                 wait_until(lambda: "8080" in h3.run("ss", "-ltn").stdout, 10, "the server")
+                syns = lab.job("n3", *h3.argv("tcpdump", "-n", "-l", "-Z", "root", "--immediate-mode", "-i", "eth", "tcp port 8080"), stdout=-1, stderr=-1)
+                while b"listening" not in syns.process.stderr.readline():
+                    want(syns.process.poll() is None, "tcpdump has ended")
                 for at in (h3.v4, f"[{h3.v6}]"):
                     out = h1.run("sh", "-c", f"curl -sS -m 60 -g http://{at}:8080/file | sha256sum").stdout
                     want(out.split()[0] == hashlib.sha256(content).hexdigest(), f"a transfer from {at}")
                 server.stop()
+                syns.stop()
+                # The hosts' own interfaces carry 1,500 bytes: what they may send each other is said to them on the way.
+                mss = {int(x) for x in re.findall(r"Flags \[S\].*mss (\d+)", syns.output.decode())}
+                want(mss and mss <= {1346 - 40, 1346 - 60}, f"segments announced: {mss}")
                 addresses = {h.v4 for h in (h1, h3)} | {h.v6 for h in (h1, h3)}
                 mesh = {lab.address(n) for n in ("n1", "n3")}
                 job.stop()
