@@ -98,9 +98,9 @@ static void put_wire(FILE *to, const struct wire *k, unsigned words)
     if (words & WIRE_MTU) fprintf(to, " mtu=%u", k->mtu);
 }
 
-static unsigned words_of(const struct wire *k)
+static unsigned words_of(const struct wire *k) // the delay always: without the word it is not 0
 {
-    return (k->delay_us ? WIRE_DELAY : 0) | (k->jitter_us ? WIRE_JITTER : 0) | (k->loss_ppm ? WIRE_LOSS : 0) | (k->dup_ppm ? WIRE_DUP : 0) |
+    return WIRE_DELAY | (k->jitter_us ? WIRE_JITTER : 0) | (k->loss_ppm ? WIRE_LOSS : 0) | (k->dup_ppm ? WIRE_DUP : 0) |
            (k->reorder_ppm ? WIRE_REORDER : 0) | (k->rate_bps ? WIRE_RATE : 0) | (k->queue ? WIRE_QUEUE : 0) | (k->mtu ? WIRE_MTU : 0);
 }
 

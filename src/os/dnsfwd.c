@@ -55,8 +55,7 @@ bool dnsfwd_allows(const struct os_dnsfwd_config *c, const struct bw_addr *a)
     return c->client_count == 0;
 }
 
-// Length of the one question behind the header: name, type, class. 0 if it is not one whole plain question.
-static size_t question_length(const uint8_t *p, size_t n)
+size_t os_dnsfwd_question(const uint8_t *p, size_t n)
 {
     size_t at = HEADER;
     if (n < HEADER || p[4] != 0 || p[5] != 1) return 0;
@@ -151,7 +150,7 @@ static void on_answer(void *ctx, int events)
         return;
     }
     if (n < HEADER || memcmp(d->buf, q->id, 2) || !(d->buf[2] & 0x80)) return;
-    size_t question = question_length(d->buf, (size_t)n);
+    size_t question = os_dnsfwd_question(d->buf, (size_t)n);
     bool same = question == q->question_n && !memcmp(d->buf + HEADER, q->text + HEADER, question);
     bool none = !(d->buf[4] | d->buf[5]) && d->buf[3] & 15; // some servers refuse without repeating the question
     if (!same && !none) return;
@@ -200,7 +199,7 @@ static void take_query(struct os_dnsfwd *d, size_t n, const struct sockaddr_stor
         d->stats.refused_source++;
         return;
     }
-    size_t question = n <= QUERY_MAX ? question_length(d->buf, n) : 0;
+    size_t question = n <= QUERY_MAX ? os_dnsfwd_question(d->buf, n) : 0;
     if (!question || d->buf[2] & 0x80) {
         d->stats.malformed++;
         return;

@@ -39,4 +39,7 @@ void os_dnsfwd_clients(struct os_dnsfwd *d, const struct bw_prefix *clients, siz
 void os_dnsfwd_stats(const struct os_dnsfwd *d, struct os_dnsfwd_stats *out);
 void os_dnsfwd_close(struct os_dnsfwd *d); // NULL is fine
 
+// Length of the one question behind a message's header: name, type, class. 0: it is not one whole plain question. Pure.
+size_t os_dnsfwd_question(const uint8_t *p, size_t n);
+
 #endif
