@@ -2,7 +2,7 @@
 SHELL = /bin/sh
 .DEFAULT_GOAL = all
 MAKEFLAGS += --no-print-directory
-.PHONY: all setup demo test soak bench install uninstall clean help asan tsan clang-build fuzz cov format
+.PHONY: all setup demo test soak bench cross analyze install uninstall clean help asan tsan clang-build fuzz cov format
 
 PREFIX ?= /usr/local
 DESTDIR ?=
@@ -35,12 +35,25 @@ test: setup
 	@$(call build,tsan,byway threaded_tests)
 	@tests/run $(TESTS)
 
-# The long ones: random link cuts for ten minutes, millions of mutated inputs.
-soak: setup
+# The long ones: random link cuts for ten minutes, millions of mutated inputs, other machines, static analysis.
+soak: setup analyze
+	@tools/setup cross
 	@$(call build,release,byway benches)
 	@$(call build,asan,byway unit_tests fuzz_targets)
 	@$(call build,tsan,byway threaded_tests)
+	@JOBS=$(JOBS) tools/cross
 	@tests/run --soak $(TESTS)
+
+# A big-endian machine, a 32-bit one, 64-bit ARM: see tools/cross.
+cross:
+	@tools/setup build test cross
+	@$(call build,release,byway)
+	@JOBS=$(JOBS) tools/cross
+	@tests/run --soak --only cross/
+
+analyze:
+	@tools/setup build test analyze
+	@JOBS=$(JOBS) tools/analyze
 
 bench: setup
 	@$(call build,release,byway benches)
@@ -67,13 +80,15 @@ format:
 	@git ls-files '*.c' '*.h' | xargs clang-format -i
 
 clean:
-	@rm -rf build build-release build-dev build-asan build-tsan build-fuzz build-clang build-cov tests/tmp
+	@rm -rf build build-release build-dev build-asan build-tsan build-fuzz build-clang build-cov build-analyze build-s390x build-armhf build-arm64 tests/tmp
 
 help:
 	@echo 'make              builds build/byway (tools/setup build installs what that needs)'
 	@echo 'make demo         installs what is missing, builds, shows a mesh at work on this machine'
 	@echo 'make test         installs what is missing, builds, runs every test; TESTS="--only NAME" for some'
 	@echo 'make soak         the same with the long runs'
+	@echo 'make cross        builds and tests for other machines (s390x, armhf, arm64) under qemu'
+	@echo 'make analyze      static analysis: cppcheck, clang-tidy, gcc -fanalyzer, clang -Wconversion'
 	@echo 'make bench        compares with the peers that Debian packages'
 	@echo 'make install      into PREFIX (now $(PREFIX)), below DESTDIR if set; make uninstall takes it away'
 	@echo 'make asan|tsan|clang-build|fuzz|cov    a build of that kind in build-NAME'

@@ -391,7 +391,7 @@ void config_hint_key(const char *section, const char *key, char *out, size_t siz
         unsigned d = distance(key, k->key);
         if (strcmp(k->section, section) || d >= best || d >= strlen(k->key)) continue;
         best = d;
-        snprintf(out, size, " (did you mean `%s`?)", k->key);
+        snprintf(out, size, " (did you mean `%.40s`?)", k->key);
     }
     if (out[0]) return;
     for (size_t i = 0; i < config_key_count; i++) {

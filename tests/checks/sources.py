@@ -55,7 +55,7 @@ def too_long():
 def executable():
     """A test that nobody may execute is a test that nobody runs."""
     problems = []
-    for path in sum((house.files("tests/" + d, (".py", ".sh")) for d in ("checks", "lab", "interop", "bench")), house.files("tools", ("",))):
+    for path in sum((house.files("tests/" + d, (".py", ".sh")) for d in ("checks", "lab", "interop", "cross", "bench")), house.files("tools", ("",))):
         with open(os.path.join(house.ROOT, path), "rb") as f:
             if f.read(2) == b"#!" and not os.access(os.path.join(house.ROOT, path), os.X_OK):
                 problems.append("%s begins with #! and is not executable" % path)
