@@ -14,7 +14,10 @@
 static pid_t spawn(const struct lab_spaces *in, char *const argv[], int *out)
 {
     int pipes[2] = {-1, -1}, null = open("/dev/null", O_RDWR | O_CLOEXEC);
-    if (out && pipe2(pipes, O_CLOEXEC)) return -1;
+    if (out && pipe2(pipes, O_CLOEXEC)) {
+        close(null);
+        return -1;
+    }
     pid_t pid = client_spawn(in, argv, null, out ? pipes[1] : null, null);
     close(null);
     if (out) {

@@ -149,12 +149,12 @@ bool expect_holds(struct paths *p, const struct statement *t, char why[EXPECT_WH
     case IS_REACH: return t->a == SCENARIO_ALL ? all_reach(p, why) : reach(p, t->a, t->b, why);
     case IS_LOST:
         if (check_next(p->c, t->a, t->b) >= HELD_HOP) return true;
-        snprintf(why, EXPECT_WHY, "n%u has a route to n%u by n%u", t->a + 1, t->b + 1, check_next(p->c, t->a, t->b) + 1);
+        snprintf(why, EXPECT_WHY, "n%u has a route to n%u by n%u", t->a + 1, t->b + 1, check_next(p->c, t->a, t->b) + 1u);
         return false;
     case IS_VIA:
         if (check_next(p->c, t->a, t->b) == t->c) return true;
         if (check_next(p->c, t->a, t->b) >= HELD_HOP) snprintf(why, EXPECT_WHY, "n%u has no route to n%u", t->a + 1, t->b + 1);
-        else snprintf(why, EXPECT_WHY, "n%u routes to n%u by n%u", t->a + 1, t->b + 1, check_next(p->c, t->a, t->b) + 1);
+        else snprintf(why, EXPECT_WHY, "n%u routes to n%u by n%u", t->a + 1, t->b + 1, check_next(p->c, t->a, t->b) + 1u);
         return false;
     case IS_SHORTEST: return shortest(p, why);
     case IS_LINKS: return links(p, why);

@@ -65,7 +65,10 @@ int scenario_copy(struct scenario *to, const struct scenario *from)
             if (!t.set) return BW_ERR_NOMEM;
             memcpy(t.set, from->v[i].set, t.set_count * sizeof *t.set);
         }
-        if (scenario_add(to, &t)) return BW_ERR_NOMEM;
+        if (scenario_add(to, &t)) {
+            free(t.set);
+            return BW_ERR_NOMEM;
+        }
     }
     return 0;
 }

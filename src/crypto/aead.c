@@ -102,7 +102,7 @@ bool aead_quick_nonce_works(void)
     EVP_CIPHER *c = crypto_fetched.chacha20_poly1305;
     bool good = prepare(&slow, c, key, true) && prepare(&quick, c, key, true) && prepare(&open, c, key, false);
     for (unsigned i = 0; i < 8 && good; i++) {
-        uint8_t text[300] = {(uint8_t)i}, a[316], b[316];
+        uint8_t text[300] = {(uint8_t)i}, a[316] = {0}, b[316] = {0};
         uint8_t nonce[12] = {[0] = 7, [4] = (uint8_t)i, [11] = (uint8_t)(200 + i)};
         size_t n = i * 41;
         good = !bw_aead_seal(&slow, a, text, n, NULL, 0, nonce) && !bw_aead_seal(&quick, b, text, n, NULL, 0, nonce) &&

@@ -160,7 +160,7 @@ size_t echo_reply(const uint8_t *p, size_t n, uint16_t news, uint8_t *out, size_
 
 size_t echo_unreachable(const uint8_t *p, size_t n, const struct bw_addr *from, uint8_t *out, size_t cap)
 {
-    bool v4;
+    bool v4 = false;
     size_t head = header(p, n, &v4);
     size_t most = v4 ? QUOTE4 : QUOTE6, quoted = n < most ? n : most;
     if (!head || head + ICMP_HEADER + quoted > cap) return 0;
