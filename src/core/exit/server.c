@@ -324,7 +324,9 @@ bool exits_want(struct exits *s, bool wanted, bw_time now)
 
 bool exits_uplink(struct exits *s, bool v4, bool v6, bw_time now)
 {
-    if (s->uplink4 != v4 || s->uplink6 != v6) s->offer_until = 0;
+    bool other = s->uplink4 != v4 || s->uplink6 != v6;
+    if (other) s->offer_until = 0;
+    for (unsigned i = 0; other && (v4 || v6) && i < s->count; i++) s->lease[i].news++; // a family is carried no longer, or again
     s->uplink4 = v4;
     s->uplink6 = v6;
     return settle(s, now);

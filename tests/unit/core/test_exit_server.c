@@ -364,7 +364,9 @@ static void ipv6_only_where_it_works(void **state)
     assert_true(h.offer.v4 && !h.offer.v6 && bw_addr_is_zero(&h.offer.gateway6));
     assert_int_equal(ask(&h, &client[0]), 200);
     assert_true(bw_addr_is_zero(&h.lease.inner6) && h.lease.dns_count == 1);
+    uint16_t news = h.lease.news;
     exits_uplink(&h.s, false, true, h.now);
+    assert_int_not_equal(exits_lease_of(&h.s, &client[0].addr)->news, news); // heartbeats tell: it renews
     assert_int_equal(get_offer(&h), 200);
     assert_true(!h.offer.v4 && h.offer.v6);
     assert_int_equal(ask(&h, &client[0]), 200);
