@@ -78,6 +78,21 @@ static const char *loop_text(const struct check *c, uint32_t from, uint32_t dest
     return out;
 }
 
+// The wires from one to the other have been cut since before the other's present life began: nothing passes, and nobody could
+// tell the one so far that what the other once announced is void.
+static bool cut_off(const struct check *c, uint32_t from, uint32_t to)
+{
+    const struct world_node *n = &c->w->nodes[from];
+    bool any = false;
+    for (uint32_t i = 0; i < n->link_count; i++) {
+        const struct world_link *l = &c->w->links[n->links[i]];
+        if (world_other(l, from) != to) continue;
+        if (!l->cut[l->a == from ? 0 : 1] || l->dead_since > c->w->nodes[to].since) return false;
+        any = true;
+    }
+    return any;
+}
+
 // Follows the FIBs from a node whose next hop has changed: a new loop must go through it.
 static bool comes_back(struct check *c, uint32_t from, uint32_t dest)
 {
@@ -87,6 +102,10 @@ static bool comes_back(struct check *c, uint32_t from, uint32_t dest)
         if (answers(c, at, dest)) return false;
         uint16_t next = check_next(c, at, dest);
         if (next >= HELD_HOP) return false;
+        if (cut_off(c, at, next)) {
+            c->cut_off = true;
+            return false;
+        }
         at = next;
         if (at == from) return true;
     }
@@ -110,6 +129,15 @@ static void look_for_loop(struct check *c, uint32_t node, uint32_t dest)
         return;
     }
     if (comes_back(c, node, dest)) check_fail(c, VIOLATION_LOOP, "packets to n%u go round: %s", dest + 1, loop_text(c, node, dest, text));
+}
+
+void check_wires(struct check *c)
+{
+    if (!c->cut_off) return;
+    c->cut_off = false; // set again by what still is
+    for (uint32_t node = 0; node < c->n; node++)
+        for (uint32_t d = 0; d <= c->n && !c->first; d++)
+            if (check_next(c, node, d) < HELD_HOP) look_for_loop(c, node, d);
 }
 
 // ---- feasibility distances ----

@@ -34,6 +34,7 @@ struct check {
     bw_time window_at;
     bw_time *poor;       // per wire: when it last was a poor one; 0: never
     uint64_t spare;      // bytes that traffic may have put on any wire in this window
+    bool cut_off;        // a walk has ended at a cut wire that its node could not be told of: it may lead into a loop when that heals
     bw_time any_loop_since; // fc00::e; 0: none
     enum violation first;   // the first thing that was wrong ...
     char what[240];
@@ -47,6 +48,7 @@ struct check {
 struct check *check_new(struct world *w, bool deep); // after the wires are there. NULL: no memory
 void check_free(struct check *c);
 void check_routes(struct check *c, uint32_t node); // its table has changed: from the world's hook
+void check_wires(struct check *c);  // wires have healed
 void check_second(struct check *c); // what is looked at from time to time: call about once a simulated second
 void check_fail(struct check *c, enum violation v, const char *fmt, ...) BW_PRINTF(3, 4);
 uint32_t check_dest(const struct check *c, const struct bw_addr *a); // its number, UINT32_MAX: none of the world's

@@ -260,6 +260,7 @@ static void act(struct player *p, uint32_t index)
         break;
     case DO_EXPECT: expect(p, index); break;
     }
+    if (t->verb == DO_HEAL || t->verb == DO_UNITE || t->verb == DO_CALM) check_wires(p->check);
 }
 
 // ---- the whole of it ----
