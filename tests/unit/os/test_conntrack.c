@@ -24,10 +24,12 @@ static int enter(void **state)
     return 0;
 }
 
+// To ports of their own, so that each is a connection of its own, whatever source port the kernel draws.
 static void say(const char *to)
 {
-    struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = htons(9)};
-    struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_port = htons(9)};
+    static uint16_t port = 1000;
+    struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = htons(++port)};
+    struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_port = htons(port)};
     bool is4 = inet_pton(AF_INET, to, &v4.sin_addr) == 1;
     if (!is4) assert_int_equal(inet_pton(AF_INET6, to, &v6.sin6_addr), 1);
     int fd = socket(is4 ? AF_INET : AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
