@@ -285,6 +285,11 @@ bw_time exporters_tick(struct exporters *x, bw_time now)
 
 // ---- what is so ----
 
+bool exporters_none(const struct exporters *x)
+{
+    return !x->list;
+}
+
 enum exporter_says exporters_lookup(const struct exporters *x, const struct bw_prefix *p, const uint8_t router_id[8],
                                     struct bw_addr *via, bw_time now)
 {

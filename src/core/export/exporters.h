@@ -54,6 +54,7 @@ void exporters_answered(struct exporters *x, uint32_t serial, int status, const 
 bw_time exporters_tick(struct exporters *x, bw_time now); // asks what is to be asked; returns the deadline
 
 // ---- what is so ----
+bool exporters_none(const struct exporters *x); // without routes to networks there is nothing to hand in either
 // The way of a selected route to p with this router-id. Whoever announces a confirmed exporter's network under a router-id
 // that is nobody's does not get its packets: they go to the exporter.
 enum exporter_says exporters_lookup(const struct exporters *x, const struct bw_prefix *p, const uint8_t router_id[8],

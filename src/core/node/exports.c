@@ -45,6 +45,7 @@ static void tell_node(void *ctx, const struct babel_route *r)
 
 void node_tell_exports(struct node *n)
 {
+    if (!n->believed.count && exporters_none(n->exporters)) return; // most meshes: each change would cost a look at every route
     exporters_begin(n->exporters);
     babel_each_selected(n->babel, tell_network, n);
     babel_each_selected(n->babel, tell_node, n);
