@@ -89,7 +89,7 @@ static void want_mesh(struct set *s, const struct netconf_want *w)
     to_tun(s, w, OS_NL_TABLE_MAIN, &mesh, &w->mesh, 0);
     for (unsigned i = 0; i < w->believed_count; i++) {
         const struct bw_prefix *p = &w->believed[i];
-        to_tun(s, w, NETCONF_TABLE_MESH, p, bw_prefix_is_v4(p) ? NULL : &w->mesh, 0);
+        to_tun(s, w, NETCONF_TABLE_MESH, p, !bw_prefix_is_v4(p) ? &w->mesh : is_set(&w->home4) ? &w->home4 : NULL, 0);
     }
 }
 

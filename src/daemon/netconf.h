@@ -45,6 +45,7 @@ struct netconf_want { // pointers must live during netconf_apply only
     struct bw_addr mesh;
     const struct bw_prefix *believed; // selected routes outside fc00::/8 (imported prefixes), not our own
     unsigned believed_count;
+    struct bw_addr home4;            // own IPv4 address in a network that we export: what others answer to; zero: none
     bool shares;                     // fc00::e is us
     struct exits_plan share;
     struct exitc_plan exit;

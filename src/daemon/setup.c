@@ -3,6 +3,7 @@
 
 #include "os/file.h"
 #include "os/fwcheck.h"
+#include "os/local.h"
 
 static int apply_guard(struct daemon *d, char *why, size_t n)
 {
@@ -79,6 +80,9 @@ static int apply_netconf(struct daemon *d, const struct exits_plan *share, const
                              .mtu = d->config.tun.mtu ? d->config.tun.mtu : FWD_TUN_MTU,
                              .shares = internet_shares(node_internet(d->node)), .killswitch = d->config.internet.killswitch};
     w.believed = node_believed(d->node, &w.believed_count);
+    const struct config_routing *c = &d->config.routing;
+    for (unsigned i = 0; i < c->export_count && bw_addr_is_zero(&w.home4); i++)
+        if (bw_prefix_is_v4(&c->exports[i]) && os_local_addr_in(d->nl, &c->exports[i], 1, &w.home4)) w.home4 = (struct bw_addr){{0}};
     return netconf_apply(d->netconf, &w, why, n);
 }
 

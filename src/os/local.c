@@ -94,3 +94,27 @@ int os_local_has_addr(struct os_nl *nl, const struct bw_addr *a, bool *has)
     int err = os_nl_addrs(nl, same_addr, &h);
     return err == BW_ERR_AGAIN ? 0 : err;
 }
+
+struct inside {
+    const struct bw_prefix *p;
+    unsigned count;
+    struct bw_addr *out;
+};
+
+static int addr_inside(void *ctx, const struct os_ifaddr *a)
+{
+    struct inside *i = ctx;
+    for (unsigned k = 0; k < i->count; k++) {
+        if (!bw_prefix_has(&i->p[k], &a->addr)) continue;
+        *i->out = a->addr;
+        return 1;
+    }
+    return 0;
+}
+
+int os_local_addr_in(struct os_nl *nl, const struct bw_prefix *p, unsigned count, struct bw_addr *out)
+{
+    struct inside i = {p, count, out};
+    int r = os_nl_addrs(nl, addr_inside, &i);
+    return r == 1 ? 0 : r < 0 && r != BW_ERR_AGAIN ? r : BW_ERR_NOTFOUND;
+}
