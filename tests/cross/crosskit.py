@@ -13,7 +13,7 @@ import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 HERE = os.environ.get("BYWAY", os.path.join(ROOT, "build", "byway"))
-DEADLINE_S = 1500
+DEADLINE_S = 3600
 SEEDS = range(1, 7)
 
 # What qemu-user 7.2 cannot run, and why. Everything else does run.

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 """A big-endian machine, under qemu-user."""
-# tests/run: soak timeout=5400
+# tests/run: soak alone timeout=10800
 import sys
 
 import crosskit
