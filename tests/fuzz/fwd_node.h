@@ -71,7 +71,7 @@ static inline struct bw_addr fuzz_addr(const char *s)
 }
 
 // fc09::9 between fc01::1 (link 0) and fc02::2 (link 1); an exit for the client fc01::1, and a client of the exit
-// fc02::2.
+// fc02::2, which also exports networks.
 static inline struct session_table *fuzz_sessions(struct fuzz_node *n)
 {
     static const uint8_t hash[16] = {1};
@@ -116,12 +116,19 @@ static inline struct fuzz_node *fuzz_node(void)
         {.prefix = {fuzz_addr("10.9.0.0"), 112}, .target = FWD_TO_TUN},
         {.prefix = {fuzz_addr("10.8.0.0"), 112}, .target = FWD_TO_TUNNEL, .via = fuzz_addr("fc02::2")},
         {.prefix = {fuzz_addr("10.7.0.0"), 112}, .target = FWD_UNREACHABLE},
+        {.prefix = {fuzz_addr("fd00:9::"), 64}, .target = FWD_TO_TUN},
+        {.prefix = {fuzz_addr("fd00:2::"), 64}, .target = FWD_TO_LINK, .link = 1},
     };
     struct fwd_route tun[] = {
         {.prefix = {fuzz_addr("0.0.0.0"), 96}, .target = FWD_TO_TUNNEL, .via = fuzz_addr("fc02::2")},
         {.prefix = {fuzz_addr("::"), 0}, .target = FWD_TO_TUNNEL, .via = fuzz_addr("fc02::2")},
         {.prefix = {fuzz_addr("100.64.0.7"), 128}, .target = FWD_TO_TUNNEL, .via = fuzz_addr("fc01::1")},
+        {.prefix = {fuzz_addr("10.2.0.0"), 112}, .target = FWD_TO_EXPORT, .via = fuzz_addr("fc02::2")},
+        {.prefix = {fuzz_addr("fd00:2::"), 64}, .target = FWD_TO_EXPORT, .via = fuzz_addr("fc02::2")},
+        {.prefix = {fuzz_addr("fd00:1::"), 64}, .target = FWD_TO_EXPORT},
     };
+    struct bw_prefix exported[] = {{fuzz_addr("10.2.0.0"), 112}, {fuzz_addr("fd00:2::"), 64}};
+    struct fwd_exporter exporter = {fuzz_addr("fc02::2"), exported, 2};
     struct fwd_tunnel tunnels[] = {
         {.peer = fuzz_addr("fc01::1"), .inner4 = fuzz_addr("100.64.0.7"), .inner6 = fuzz_addr("2001:db8:e::7")},
         {.peer = fuzz_addr("fc02::2"),
@@ -148,6 +155,8 @@ static inline struct fuzz_node *fuzz_node(void)
         .tun_count = sizeof tun / sizeof *tun,
         .tunnels = tunnels,
         .tunnel_count = 2,
+        .exporters = &exporter,
+        .exporter_count = 1,
     };
     n.s = fwd_snapshot_new(&n.mem, &c);
     fuzz_must(n.s);
