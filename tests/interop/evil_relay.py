@@ -194,16 +194,22 @@ with step("a relay that injects achieves nothing"):
     check(sent > 20 * COUNT, "only %d injected" % sent)
     check(max(lost) <= 0.02, "lost %s" % lost)
     spent = netkit.time.monotonic() - began
-    more = handshakes(relay) - before       # a forged notice may cost one a second and end
-    check(more <= 2 * spent + 4, "%d handshakes in %.0f s" % (more, spent))
+    begun = handshakes(relay) - before      # a forged notice may cost one a second and end; initiations may be lost and sent again
+    check(begun <= 5 * spent + 10, "%d handshakes in %.1f s" % (begun, spent))
     more = [{k: v - was[k] for k, v in drops(n).items() if v > was.get(k, 0)} for n, was in zip((na, nb), dropped)]
-    print("# dropped at a: %s; at b: %s" % tuple(more))
+    print("# %d handshakes in %.1f s; dropped at a: %s; at b: %s" % (begun, spent, *more))
     for m in more:
-        for reason in ("plain", "esp_auth", "esp_replay", "esp_spi"):
-            check(m.get(reason, 0) >= COUNT / 2, "dropped as %s: %s" % (reason, m.get(reason, 0)))
+        for reason, least in (("plain", COUNT), ("esp_auth", COUNT / 2), ("esp_spi", COUNT / 2), ("esp_replay", 1)):
+            check(m.get(reason, 0) >= least, "dropped as %s: %s" % (reason, m.get(reason, 0)))
 with step("once it stops there is no trace of it"):
     wait_until(lambda: a.ping(nb.address, count=20) and b.ping(na.address, count=20), 10, "20 of 20 answers")
-    check(max(evil.exchange(streams, COUNT)) == 0, "still lost")
+
+    def whole():        # a handshake that the last forged notice asked for may still be under way at first
+        relay.overrun()
+        lost = evil.exchange(streams, COUNT)
+        check(max(lost) == 0, "still lost: %s, of them %d by the relay's slowness" % (lost, relay.overrun()))
+        return True
+    wait_until(whole, 15, "datagrams both ways, none lost")
     for size in (1200, 1400, 3000):
         wait_until(lambda: a.ping(nb.address, size=size), 5, "ping of %d bytes" % size)
     transfers("afterwards")
