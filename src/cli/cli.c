@@ -148,6 +148,17 @@ static int run_raw(const struct command *c, int argc, char **argv, int word)
     return rc;
 }
 
+// The command whose name stands first among the words, for the hint of a complaint about what stands behind it; or NULL.
+static const struct command *command_meant(int argc, char **argv, int word)
+{
+    if (word >= argc) return NULL;
+    const struct command *c = command_find(argv[word]);
+    if (c || word + 1 >= argc) return c;
+    char two[64];
+    snprintf(two, sizeof two, "%s %s", argv[word], argv[word + 1]);
+    return command_find(two);
+}
+
 static int take_option(struct typed *t, const char *arg, const char *next, int *used)
 {
     size_t n = strcspn(arg, "=");
@@ -156,12 +167,12 @@ static int take_option(struct typed *t, const char *arg, const char *next, int *
         n = 6;
     }
     const struct option *o = option_anywhere(arg, n);
-    if (!o) return usage(NULL, "there is no option %s", arg);
+    if (!o) return usage(t->command, "there is no option %s", arg);
     if (t->given_count == GIVEN_MAX) return usage(NULL, "too many options");
     const char *value = arg[n] ? arg + n + 1 : NULL;
-    if (value && !o->value) return usage(NULL, "%s takes no value", o->name);
+    if (value && !o->value) return usage(t->command, "%s takes no value", o->name);
     if (!value && o->value && !o->optional) {
-        if (!next) return usage(NULL, "%s needs its %s", o->name, o->value);
+        if (!next) return usage(t->command, "%s needs its %s", o->name, o->value);
         value = next;
         *used = 1;
     }
@@ -286,6 +297,7 @@ int cli_main(int argc, char **argv)
     if (c && c->raw) return run_raw(c, argc, argv, word);
     struct typed *t = calloc(1, sizeof *t);
     if (!t) abort();
+    t->command = command_meant(argc, argv, word);
     int rc = take_all(t, argc, argv);
     if (!rc) rc = take_command(t);
     if (!rc && given(t, "--help")) {

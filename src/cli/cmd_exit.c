@@ -1,8 +1,20 @@
 // byway exit use, byway reload: changes without much to say.
+#include <arpa/inet.h>
+#include <string.h>
+
 #include "cli/command.h"
+
+// A slip of the pen is wrong usage; whether an address can be an exit's is for the node to say.
+static bool is_use(const char *word)
+{
+    unsigned char raw[16];
+    return !strcmp(word, "auto") || !strcmp(word, "always") || !strcmp(word, "none") || inet_pton(AF_INET6, word, raw) == 1;
+}
 
 static int use(const struct typed *t)
 {
+    if (!is_use(t->words[0]))
+        return usage(t->command, "`%.60s` is neither auto, always, none nor an exit's mesh address", t->words[0]);
     json_t *body = json_pack("{s:s}", "use", t->words[0]);
     if (!body) return usage(t->command, "that is no text");
     int rc = http_change(t, "POST", "/v1/exit", body, "done (byway status shows what comes of it)");

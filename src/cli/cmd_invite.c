@@ -101,8 +101,9 @@ const struct command cmd_join = {
     .min = 1,
     .max = 1,
     .summary = "join by the text of an invite",
-    .text = "Takes the line that `byway invite` printed on the other side, and makes that node a neighbour. TEXT may "
-            "be - to read it from standard input, "
+    .text = "Takes the line that `byway invite` printed on the other side, and makes that node a neighbour, in the "
+            "configuration as well. Unless that node lets strangers in ([listen] public = yes) or is on the same cable or "
+            "radio, it must be told this node's key: the command for it is printed. TEXT may be - to read it from standard input, "
             "which keeps a secret out of the list of processes.",
     .examples = "byway join byway:1:...",
     .asks = true,

@@ -62,7 +62,7 @@ const struct command cmd_monitor = {
     .words = "",
     .summary = "one line per event as it happens",
     .text = "Prints a line for whatever happens at the node, until it is stopped with Ctrl-C: links that come and go, "
-            "the exit in use, leases, problems. "
+            "sessions, the exit in use, sharing. "
             "With --json each line is a JSON object with the event's type and time_s.",
     .examples = "byway monitor\nbyway monitor --json | jq 'select(.type == \"exit\")'",
     .asks = true,

@@ -381,7 +381,7 @@ int config_load(const char *path, char *const *sets, size_t set_count, struct co
     char *text = slurp(name, &n);
     if (!text && (path || (errno != ENOENT && errno != ENOTDIR))) {
         if (errno == ENOENT)
-            report_add(rep, 0, NULL, "there is no such file (leave --config out to run with the defaults)");
+            report_add(rep, 0, NULL, "there is no such file (a node without --config runs with the defaults)");
         else report_add(rep, 0, NULL, "cannot be read: %s", strerror(errno));
         return BW_ERR_MALFORMED;
     }

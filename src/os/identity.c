@@ -23,7 +23,7 @@ static int check_file(int fd, const char *path, char *why, size_t n)
     if (st.st_mode & 077)
         return os_why(BW_ERR_DENIED, why, n,
                       "identity %s can be read by other users (chmod 0600 %s; if others may have read "
-                      "it, make a new one with `byway key new`)",
+                      "it, make a new one with `byway key new --force`)",
                       path, path);
     return 0;
 }

@@ -126,7 +126,7 @@ static void on_twin(void *ctx, uint32_t ifindex, const struct bw_endpoint *at)
     struct node *n = ctx;
     char text[BW_ENDPOINT_TEXT];
     n->twin_at = n->now;
-    bw_log(n->log, BW_ERROR, "another machine on %s (%s) runs with this node's key: give one of them a new one with `byway key new`",
+    bw_log(n->log, BW_ERROR, "another machine on %s (%s) runs with this node's key: give one of them a new one with `byway key new --force`",
            node_iface_name(n, ifindex), bw_endpoint_text(at, text));
 }
 

@@ -115,7 +115,8 @@ static void test_changes(void **state)
     assert_int_equal(fake.use, API_USE_ALWAYS);
     byway(0, "exit use fcaa::1");
     assert_int_equal(fake.use, API_USE_ADDRESS);
-    says(byway(1, "exit use mars"), "byway: \"use\" is not auto");
+    says(byway(2, "exit use mars"), "byway: `mars` is neither auto, always, none nor an exit's mesh address (see: byway exit use --help)\n");
+    says(byway(1, "exit use 2001:db8::1"), "byway: \"use\" is not auto");
     says(byway(0, "reload"), "applied");
     assert_string_equal(byway(1, "reload"), "f:1: wrong\nf:2: wrong too\nbyway: nothing was changed\n");
     says(byway(0, "join byway:1:abc"), "joined barn\n");
@@ -219,7 +220,9 @@ static void test_wrong_usage(void **state)
     says(byway(2, "statsu"), "did you mean `status`?");
     says(byway(2, "frobnicate"), "there is no command");
     says(byway(2, "status --wide"), "`byway status` has no option --wide (see: byway status --help)");
-    says(byway(2, "status --frob"), "there is no option --frob");
+    says(byway(2, "status --frob"), "there is no option --frob (see: byway status --help)");
+    says(byway(2, "peer add --frob"), "there is no option --frob (see: byway peer add --help)");
+    says(byway(2, "--frob"), "there is no option --frob (see: byway help)");
     says(byway(2, "status extra"), "does not know what to do with `extra`");
     says(byway(2, "peer add"), "needs: KEY");
     says(byway(2, "peer add xyz"), "is no key");
