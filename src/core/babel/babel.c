@@ -8,7 +8,7 @@ enum { SEQNO_BLOCK = 64 }; // numbers reserved ahead
 // patient of peers takes to notice. The minimum is for peers whose links are not there yet.
 #define HOLD_MIN (3 * BW_S)
 #define HOLD_MAX (8 * BW_S)
-#define HOLD_LEAP (BW_S)
+#define LEAP BW_S
 #define DRAIN (400 * BW_MS)
 #define BYE_EVERY (150 * BW_MS)
 
@@ -17,15 +17,29 @@ bw_time babel_jitter(struct babel *b, bw_time lo, bw_time hi)
     return hi <= lo ? lo : lo + bw_rng_below(b->rng, (uint32_t)(hi - lo) + 1);
 }
 
-// Far past a deadline the clock has leapt, or we slept: none of what the hold waits for can have happened meanwhile.
-void babel_advance(struct babel *b, bw_time now)
+// Far past a deadline the clock has leapt, or we slept. Nobody can tell how much time others saw go by: they may still send
+// through us as before, so nothing that guards against loops runs out by that.
+static void leapt(struct babel *b, bw_time due, bw_time now)
 {
-    bw_time due = b->holding ? babel_deadline(b) : BW_NEVER;
-    if (now <= b->now) return;
-    if (due < now && now - due > HOLD_LEAP) {
+    uint16_t by = (uint16_t)(now / BW_S - due / BW_S);
+    if (b->holding) {
         b->start += now - due;
         b->hold_until += now - due;
     }
+    for (uint32_t i = 0; i < b->dest_top; i++) {
+        struct dest *d = &b->dests[i];
+        if (!(d->flags & DEST_USED)) continue;
+        d->held_until = (uint16_t)(d->held_until + by);
+        for (unsigned k = 0; k < dest_source_count(d); k++) dest_source(d, k)->gc = (uint16_t)(dest_source(d, k)->gc + by);
+    }
+}
+
+void babel_advance(struct babel *b, bw_time now)
+{
+    bw_time due = babel_deadline(b);
+    if (now <= b->now) return;
+    if (due < b->now) due = b->now;
+    if (due < now && now - due > LEAP) leapt(b, due, now);
     b->now = now;
 }
 
