@@ -3,17 +3,29 @@
 #include <errno.h>
 #include <string.h>
 
+static void cell(FILE *to, int width, int decimals, double v) // negative: did not happen
+{
+    if (v < 0) fprintf(to, " %*s", width, "-");
+    else fprintf(to, " %*.*f", width, decimals, v);
+}
+
 void scale_head(FILE *to)
 {
-    fprintf(to, "%-12s %6s %6s %8s %8s %9s %9s %9s %8s %8s %8s %7s %7s %7s %7s\n", "graph", "nodes", "wires", "full s", "rest s", "start kB", "idle b/s",
-            "per wire", "routes", "mem kB", "max kB", "wire s", "node s", "hub s", "cpu s");
+    fprintf(to, "%-12s %6s %6s %8s %8s %9s %9s %9s %8s %8s %8s %7s %7s %7s %8s %7s\n", "graph", "nodes", "wires", "full s", "rest s", "start kB", "idle b/s",
+            "per wire", "routes", "mem kB", "max kB", "wire s", "node s", "hub s", "full cpu", "cpu s");
 }
 
 void scale_line(FILE *to, const struct scale_row *r)
 {
-    fprintf(to, "%-12s %6u %6u %8.1f %8.1f %9.0f %9.0f %9.0f %8.0f %8.0f %8.0f %7.1f %7.1f %7.1f %7.1f\n", r->graph, r->nodes, r->links, r->full_s, r->rest_s,
-            r->start_bytes / 1e3, r->idle_node_bps, r->idle_link_bps, r->routes, r->memory / 1e3, (double)r->most_memory / 1e3, r->wire_s, r->node_s, r->hub_s,
-            r->cpu_s);
+    const struct {
+        int width, decimals;
+        double v;
+    } cells[] = {{8, 1, r->full_s}, {8, 1, r->rest_s}, {9, 0, r->start_bytes / 1e3}, {9, 0, r->idle_node_bps}, {9, 0, r->idle_link_bps},
+                 {8, 0, r->routes}, {8, 0, r->memory / 1e3}, {8, 0, (double)r->most_memory / 1e3}, {7, 1, r->wire_s}, {7, 1, r->node_s},
+                 {7, 1, r->hub_s}, {8, 1, r->full_cpu_s}, {7, 1, r->cpu_s}};
+    fprintf(to, "%-12s %6u %6u", r->graph, r->nodes, r->links);
+    for (size_t i = 0; i < sizeof cells / sizeof *cells; i++) cell(to, cells[i].width, cells[i].decimals, cells[i].v);
+    fprintf(to, "\n");
     if (r->nearest > 0) fprintf(to, "  at most %u routes and %u destinations in a table; of the nearest %.1f %% are in it\n", r->most_routes, r->most_dests, r->nearest * 100);
 }
 
@@ -32,12 +44,12 @@ int scale_csv(const char *path, const struct scale_row *rows, uint32_t count)
     FILE *f = fopen(path, "w");
     if (!f) return sim_say(1, "%s: %s", path, strerror(errno));
     fprintf(f, "graph,nodes,links,full_s,rest_s,start_bytes_per_node,idle_bps_per_node,idle_bps_per_link,routes,most_routes,most_destinations,memory,most_memory,"
-               "nearest_kept,wire_death_s,node_death_s,hub_death_s,simulated_s,cpu_s\n");
+               "nearest_kept,wire_death_s,node_death_s,hub_death_s,simulated_s,cpu_s,full_cpu_s\n");
     for (uint32_t i = 0; i < count; i++) {
         const struct scale_row *r = &rows[i];
-        fprintf(f, "%s,%u,%u,%.3f,%.3f,%.0f,%.1f,%.1f,%.1f,%u,%u,%.0f,%llu,%.4f,%.3f,%.3f,%.3f,%.1f,%.1f\n", r->graph, r->nodes, r->links, r->full_s, r->rest_s,
+        fprintf(f, "%s,%u,%u,%.3f,%.3f,%.0f,%.1f,%.1f,%.1f,%u,%u,%.0f,%llu,%.4f,%.3f,%.3f,%.3f,%.1f,%.1f,%.1f\n", r->graph, r->nodes, r->links, r->full_s, r->rest_s,
                 r->start_bytes, r->idle_node_bps, r->idle_link_bps, r->routes, r->most_routes, r->most_dests, r->memory, (unsigned long long)r->most_memory,
-                r->nearest, r->wire_s, r->node_s, r->hub_s, r->simulated_s, r->cpu_s);
+                r->nearest, r->wire_s, r->node_s, r->hub_s, r->simulated_s, r->cpu_s, r->full_cpu_s);
     }
     return fclose(f) ? sim_say(1, "%s: %s", path, strerror(errno)) : 0;
 }
@@ -99,7 +111,7 @@ static void draw_axes(FILE *f, const struct panel *p, double most, uint32_t wide
                 LEFT - 6, y + 4, most * i / 4);
     }
     for (int i = 0; i <= 4; i++)
-        fprintf(f, "<text x=\"%d\" y=\"%d\" class=\"x\">%u</text>\n", LEFT + PLOT_W * i / 4, TOP + PLOT_H + 18, widest * (unsigned)i / 4);
+        fprintf(f, "<text x=\"%d\" y=\"%d\" class=\"x\">%.5g</text>\n", LEFT + PLOT_W * i / 4, TOP + PLOT_H + 18, widest * i / 4.0);
     fprintf(f, "<text x=\"%d\" y=\"%d\" class=\"x\">nodes</text>\n", LEFT + PLOT_W / 2, TOP + PLOT_H + 34);
 }
 

@@ -19,14 +19,14 @@ struct scale_row { // times in simulated seconds, -1: did not happen
     uint64_t most_memory;
     double nearest;      // with a cap: share of the nearest destinations that are kept
     double wire_s, node_s, hub_s; // from the death of one until everybody reaches everybody again
-    double simulated_s, cpu_s;
+    double simulated_s, cpu_s, full_cpu_s; // full_cpu_s: until everybody has a route to everybody
     uint64_t steps, hash;
     enum violation violation;
 };
 
 void scale_head(FILE *to);
 void scale_line(FILE *to, const struct scale_row *r);
-void scale_json(FILE *to, const struct scale_row *r); // without cpu_s
+void scale_json(FILE *to, const struct scale_row *r); // without times of the processor
 int scale_csv(const char *path, const struct scale_row *rows, uint32_t count); // exit status
 int scale_svg(const char *path, const struct scale_row *rows, uint32_t count);
 

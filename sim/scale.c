@@ -115,11 +115,15 @@ static void bring_up(struct run *r)
         progress(r, (double)r->c->have / (double)wanted(r));
         if (r->o->cap && r->w->now > r->changed_at + QUIET) break;
     }
+    r->row.full_cpu_s = cpu(r);
     r->row.full_s = r->c->have >= wanted(r) ? (double)(r->w->now - begin) / 1e6 : -1;
     r->phase = "settling";
     bw_time full = r->w->now;
-    until_quiet(r);
-    r->row.rest_s = (double)((r->changed_at > full ? r->changed_at : full) - begin) / 1e6;
+    r->row.rest_s = -1;
+    if (!r->o->only_full) {
+        until_quiet(r);
+        r->row.rest_s = (double)((r->changed_at > full ? r->changed_at : full) - begin) / 1e6;
+    }
     uint64_t bytes = 0;
     for (uint32_t i = 0; i < r->w->link_count; i++) bytes += r->w->links[i].bytes[0] + r->w->links[i].bytes[1];
     r->row.start_bytes = (double)bytes / r->w->node_count;
@@ -253,9 +257,9 @@ static void measure(struct run *r)
 {
     bring_up(r);
     tables(r);
-    idle(r);
-    r->row.wire_s = r->row.node_s = r->row.hub_s = -1;
-    if (!r->o->cap) {
+    r->row.wire_s = r->row.node_s = r->row.hub_s = r->row.idle_node_bps = r->row.idle_link_bps = -1;
+    if (!r->o->only_full) idle(r);
+    if (!r->o->cap && !r->o->only_full) {
         r->row.wire_s = lose_wire(r);
         step(r, 30 * BW_S);
         r->row.node_s = lose_node(r, r->w->node_count / 3, "a node dies");

@@ -31,6 +31,7 @@ static const char help[] =
     "  --graph KIND   scale: geometric, scale-free, communities, grid, ring or all (default geometric)\n"
     "  --cap N        scale: destinations kept by each node\n"
     "  --idle T       scale: measure the idle mesh for so long (default 60s)\n"
+    "  --only-full    scale: end as soon as everybody has a route to everybody\n"
     "  --csv FILE --svg FILE   scale: figures and plots\n"
     "  --crypto real|standin   default: stand-in from 1,000 nodes up\n"
     "  --json         print the result as JSON, without anything that depends on the clock on the wall\n"
@@ -296,6 +297,7 @@ static bool set_flag(struct sim_options *o, const char *name)
     else if (!strcmp(name, "--verbose")) o->verbose = true;
     else if (!strcmp(name, "--no-shrink")) o->no_shrink = true;
     else if (!strcmp(name, "--print")) o->print = true;
+    else if (!strcmp(name, "--only-full")) o->only_full = true;
     else return false;
     return true;
 }

@@ -6,7 +6,7 @@
 
 struct sim_options {
     uint64_t seed, runs;
-    bool has_seed, json, verbose, no_shrink, print;
+    bool has_seed, json, verbose, no_shrink, print, only_full;
     uint32_t nodes, cap;
     uint32_t sizes[16]; // scale: --nodes 200,1000
     unsigned size_count;

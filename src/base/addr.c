@@ -47,6 +47,7 @@ bool bw_addr_is_mesh(const struct bw_addr *a)
 struct bw_prefix bw_prefix_make(const struct bw_addr *a, uint8_t len)
 {
     struct bw_prefix p = {*a, len};
+    if (len >= 128) return p;
     for (unsigned i = 0; i < 16; i++) {
         unsigned keep = len > 8 * i ? len - 8 * i : 0;
         if (keep < 8) p.addr.b[i] &= (uint8_t)(0xff00u >> keep);
