@@ -82,8 +82,9 @@ static const char *number(const char *s, unsigned long max, unsigned long *out)
     unsigned long v = 0;
     const char *p = s;
     for (; *p >= '0' && *p <= '9'; p++) {
-        v = v * 10 + (unsigned long)(*p - '0');
-        if (v > max) return NULL;
+        unsigned long digit = (unsigned long)(*p - '0');
+        if (v > max / 10 || v * 10 > max - digit) return NULL; // where long has 32 bits, UINT32_MAX is as far as it goes
+        v = v * 10 + digit;
     }
     *out = v;
     return p == s ? NULL : p;
