@@ -26,13 +26,13 @@ static bool is_true(const char *v)
 // A decimal number up to max.
 static bool number(const char *s, unsigned long max, unsigned long *out)
 {
-    unsigned long v = 0;
+    uint64_t v = 0; // long may have 32 bits, all of which max may take
     const char *p = s;
     for (; *p >= '0' && *p <= '9'; p++) {
-        v = v * 10 + (unsigned long)(*p - '0');
+        v = v * 10 + (uint64_t)(*p - '0');
         if (v > max) return false;
     }
-    *out = v;
+    *out = (unsigned long)v;
     return p != s && !*p;
 }
 

@@ -79,14 +79,13 @@ int bw_addr_parse(const char *s, struct bw_addr *out)
 // A decimal number without sign or blanks, up to max; NULL if there is none.
 static const char *number(const char *s, unsigned long max, unsigned long *out)
 {
-    unsigned long v = 0;
+    uint64_t v = 0; // long may have 32 bits, all of which max may take
     const char *p = s;
     for (; *p >= '0' && *p <= '9'; p++) {
-        unsigned long digit = (unsigned long)(*p - '0');
-        if (v > max / 10 || v * 10 > max - digit) return NULL; // where long has 32 bits, UINT32_MAX is as far as it goes
-        v = v * 10 + digit;
+        v = v * 10 + (uint64_t)(*p - '0');
+        if (v > max) return NULL;
     }
-    *out = v;
+    *out = (unsigned long)v;
     return p == s ? NULL : p;
 }
 

@@ -23,13 +23,13 @@ int value_bool(const char *s, bool *out, char *why)
 // A decimal number without sign or blanks that ends at a NUL or at one of the characters in `stop`; NULL if it is none.
 static const char *digits(const char *s, const char *stop, unsigned long max, unsigned long *out)
 {
-    unsigned long v = 0;
+    uint64_t v = 0; // long may have 32 bits, all of which max may take
     const char *p = s;
     for (; isdigit((unsigned char)*p); p++) {
-        v = v * 10 + (unsigned long)(*p - '0');
+        v = v * 10 + (uint64_t)(*p - '0');
         if (v > max) return NULL;
     }
-    *out = v;
+    *out = (unsigned long)v;
     return p != s && (!*p || strchr(stop, *p)) ? p : NULL;
 }
 
