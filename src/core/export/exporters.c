@@ -7,6 +7,7 @@ struct claim { // a network that an exporter's record names
     struct bw_prefix prefix;
     struct exporter *by;
     bool live, was_live; // somebody announces it
+    bool announced;      // its exporter has, under its own router-id: nobody takes a network over by a record alone
 };
 
 struct exporter {
@@ -139,17 +140,25 @@ void exporters_route(struct exporters *x, const struct bw_prefix *p, const uint8
     if (e) e->seen = true;
     for (struct claim *c = first_claim(x, p); c; c = next_claim(table_more(&c->node), p)) {
         c->live = true;
-        if (c->by == e) named = true;
+        if (c->by == e) named = c->announced = true;
         else if (!e || bw_addr_is_zero(&e->addr)) c->by->lacks = true; // has it given the network up?
     }
     if (e && !named) e->lacks = true;
+}
+
+static void set_address(struct exporter *e, const struct bw_addr *a)
+{
+    if (bw_addr_eq(&e->addr, a)) return;
+    e->addr = *a;
+    e->tries = 0;
 }
 
 void exporters_node(struct exporters *x, const struct bw_addr *a)
 {
     struct exporter *e = find(x, a->b + 8);
     if (!e) return;
-    if (bw_addr_is_zero(&e->addr)) e->addr = *a;
+    // Whoever announces an address need not hold its key: one that has confirmed nothing and is gone gives way.
+    if (bw_addr_is_zero(&e->addr) || (!e->confirmed && !e->reachable && !e->was_reachable)) set_address(e, a);
     if (bw_addr_eq(&e->addr, a)) e->reachable = true;
 }
 
@@ -171,9 +180,9 @@ void exporters_want(struct exporters *x, const struct bw_addr *a, bw_time now)
     if (!bw_addr_is_mesh(a) || bw_addr_eq(a, &x->id->addr)) return;
     if (!e) e = make(x, a->b + 8, now);
     if (!e) return;
-    if (bw_addr_is_zero(&e->addr)) {
-        e->addr = *a;
-        e->reachable = true; // it has just sent something
+    if (bw_addr_is_zero(&e->addr) || (!e->confirmed && !bw_addr_eq(&e->addr, a))) {
+        set_address(e, a);
+        e->reachable = true; // it has just sent something, with its key
     }
     if (now >= e->wanted_until && e->confirmed) e->lacks = true;
     e->wanted_until = now + EXPORT_WANTED_TIME;
@@ -214,6 +223,13 @@ static bool same(const struct exporter *e, const struct export_record *r)
     return true;
 }
 
+static bool announced(const struct exporters *x, const struct exporter *e, const struct bw_prefix *p)
+{
+    for (struct claim *c = first_claim(x, p); c; c = next_claim(table_more(&c->node), p))
+        if (c->by == e && c->announced) return true;
+    return false;
+}
+
 static void take(struct exporters *x, struct exporter *e, const struct export_record *r, bw_time now)
 {
     bool news = !same(e, r);
@@ -225,14 +241,13 @@ static void take(struct exporters *x, struct exporter *e, const struct export_re
         if (!e->lacks) e->tries = 0;
         return;
     }
+    for (unsigned i = 0; i < r->count; i++)
+        c[i] = (struct claim){.prefix = r->prefixes[i], .by = e, .announced = announced(x, e, &r->prefixes[i])};
     drop_claims(x, e);
     e->claims = c;
     e->claim_count = r->count;
     e->confirmed = true;
-    for (unsigned i = 0; i < r->count; i++) {
-        c[i] = (struct claim){.prefix = r->prefixes[i], .by = e};
-        table_insert(&x->by_prefix, &c[i].node, &c[i].prefix, sizeof c[i].prefix);
-    }
+    for (unsigned i = 0; i < r->count; i++) table_insert(&x->by_prefix, &c[i].node, &c[i].prefix, sizeof c[i].prefix);
     e->lacks = false; // the next look at the routes will say
     e->tries = 0;
     x->changed = true;
@@ -254,6 +269,26 @@ void exporters_answered(struct exporters *x, uint32_t serial, int status, const 
     x->ops.again(x->ops.ctx);
 }
 
+// Whoever has waited longest comes first, so that many who never answer delay the others but keep nobody out.
+static void ask_due(struct exporters *x, bw_time now)
+{
+    while (x->asking < EXPORT_ASKS) {
+        struct exporter *first = NULL;
+        bw_time least = BW_NEVER;
+        for (struct exporter *e = x->list; e; e = e->next) {
+            bw_time at = ask_at(e, now);
+            if (at == BW_NEVER || at > now) continue;
+            bw_time since = e->asked_at > e->first_at ? e->asked_at : e->first_at;
+            if (at < since) at = since;
+            if (at >= least) continue;
+            least = at;
+            first = e;
+        }
+        if (!first) return;
+        ask(x, first, now);
+    }
+}
+
 bw_time exporters_tick(struct exporters *x, bw_time now)
 {
     bw_time next = BW_NEVER;
@@ -264,9 +299,11 @@ bw_time exporters_tick(struct exporters *x, bw_time now)
         }
         if (e->serial && now >= e->asked_at + EXPORT_ASK_TIME) e->serial = 0, x->asking--;
         if (!e->settled && now >= e->first_at + EXPORT_GRACE) e->settled = x->changed = true;
+    }
+    ask_due(x, now);
+    for (struct exporter *e = x->list; e; e = e->next) {
         bw_time at = ask_at(e, now);
-        if (at <= now && x->asking < EXPORT_ASKS) ask(x, e, now);
-        else if (at > now) next = bw_time_min(next, at); // else an answer or its absence comes first
+        if (at > now) next = bw_time_min(next, at); // else an answer or its absence comes first
         if (e->serial) next = bw_time_min(next, e->asked_at + EXPORT_ASK_TIME);
         if (e->confirmed) next = bw_time_min(next, e->expires_at);
         if (!e->settled) next = bw_time_min(next, e->first_at + EXPORT_GRACE);
@@ -290,19 +327,42 @@ bool exporters_none(const struct exporters *x)
     return !x->list;
 }
 
+// The node whose confirmed network p is; if it is nobody's, that of the smallest one around p but for a default route, or a
+// relay that announces both halves of a network would get its packets. *claimed: there is one, be it out of reach.
+static const struct exporter *owner(const struct exporters *x, const struct bw_prefix *p, bool *claimed)
+{
+    int least = bw_addr_is_v4(&p->addr) ? 97 : 1;
+    const struct exporter *found = NULL;
+    *claimed = false;
+    for (int len = p->len; (len >= least || len == p->len) && !*claimed; len--) {
+        struct bw_prefix around = bw_prefix_make(&p->addr, (uint8_t)len);
+        for (struct claim *c = first_claim(x, &around); c; c = next_claim(table_more(&c->node), &around)) {
+            if (!c->announced) continue;
+            *claimed = true;
+            if (c->by->reachable && !found) found = c->by;
+        }
+    }
+    return found;
+}
+
+static bool confirms(const struct exporters *x, const struct exporter *e, const struct bw_prefix *p)
+{
+    for (struct claim *c = first_claim(x, p); c; c = next_claim(table_more(&c->node), p))
+        if (c->by == e && e->reachable) return true;
+    return false;
+}
+
 enum exporter_says exporters_lookup(const struct exporters *x, const struct bw_prefix *p, const uint8_t router_id[8],
                                     struct bw_addr *via, bw_time now)
 {
-    const struct exporter *e = find(x, router_id), *other = NULL;
-    for (struct claim *c = first_claim(x, p); c; c = next_claim(table_more(&c->node), p)) {
-        if (c->by->reachable && (!other || c->by == e)) other = c->by;
-    }
-    bool known = e && !bw_addr_is_zero(&e->addr);
-    if (other && (other == e || !known)) {
-        *via = other->addr;
+    const struct exporter *e = find(x, router_id);
+    bool known = e && !bw_addr_is_zero(&e->addr), claimed = false;
+    const struct exporter *by = known ? (confirms(x, e, p) ? e : NULL) : owner(x, p, &claimed);
+    if (by) {
+        *via = by->addr;
         return EXPORT_CONFIRMED;
     }
-    return e && !known && now >= e->first_at + EXPORT_GRACE ? EXPORT_STOCK : EXPORT_UNCONFIRMED;
+    return e && !known && !claimed && now >= e->first_at + EXPORT_GRACE ? EXPORT_STOCK : EXPORT_UNCONFIRMED;
 }
 
 void exporters_each(const struct exporters *x, void (*fn)(void *ctx, const struct bw_addr *peer, const struct bw_prefix *p, unsigned n),

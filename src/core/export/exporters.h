@@ -55,8 +55,9 @@ bw_time exporters_tick(struct exporters *x, bw_time now); // asks what is to be 
 
 // ---- what is so ----
 bool exporters_none(const struct exporters *x); // without routes to networks there is nothing to hand in either
-// The way of a selected route to p with this router-id. Whoever announces a confirmed exporter's network under a router-id
-// that is nobody's does not get its packets: they go to the exporter.
+// The way of a selected route to p with this router-id. Whoever announces a confirmed exporter's network, or a part of it, under
+// a router-id that is nobody's does not get its packets: they go to the exporter, or nowhere while it is out of reach. That
+// holds for networks that the exporter itself has announced: a record alone takes nothing over.
 enum exporter_says exporters_lookup(const struct exporters *x, const struct bw_prefix *p, const uint8_t router_id[8],
                                     struct bw_addr *via, bw_time now);
 // Every exporter with the confirmed networks that are routed at present: from its tunnel they may come.

@@ -107,8 +107,11 @@ static enum exporter_says says(const char *net, int by, struct bw_addr *via)
 {
     static const uint8_t nobody[8] = {1, 2, 3};
     struct bw_prefix p = prefix(net);
-    struct bw_addr none;
-    return exporters_lookup(x, &p, by < 0 ? nobody : id[by].router_id, via ? via : &none, now);
+    struct bw_addr to = {{0}};
+    enum exporter_says says = exporters_lookup(x, &p, by < 0 ? nobody : id[by].router_id, &to, now);
+    assert_true(bw_addr_is_zero(&to) == (says != EXPORT_CONFIRMED)); // the packet path goes by it
+    if (via) *via = to;
+    return says;
 }
 
 static void confirmed_by_the_record_only(void **state)
@@ -216,6 +219,100 @@ static void a_false_router_id_gets_no_packets(void **state)
     answer(0, 0, net, 1);
     routes(other, 1, 0);
     assert_int_equal(says(net[0], 1, NULL), EXPORT_UNCONFIRMED);
+}
+
+// Halves of a confirmed network, and the network itself while its node's address is kept back: nothing goes there in plain.
+static void no_part_of_a_confirmed_network_is_stock(void **state)
+{
+    (void)state;
+    struct route honest[] = {{"192.168.0.0/16", 0}, {"fd00:7::/48", 0}, {"0.0.0.0/0", 0}};
+    struct route liar[] = {{"192.168.0.0/17", -1}, {"192.168.128.0/17", -1}, {"fd00:7:0:8000::/49", -1}, {"10.77.1.0/24", -1}, {"0.0.0.0/0", -1}};
+    struct bw_addr via;
+    routes(honest, 3, 0);
+    answer(0, 0, (const char *[]){"192.168.0.0/16", "fd00:7::/48", "0.0.0.0/0"}, 3);
+    routes(honest, 3, 0);
+    routes(liar, 5, 0);
+    now += 10 * BW_S;
+    for (unsigned i = 0; i < 3; i++) {
+        assert_int_equal(says(liar[i].prefix, -1, &via), EXPORT_CONFIRMED);
+        assert_memory_equal(&via, &id[0].addr, 16);
+    }
+    assert_int_equal(says("10.77.1.0/24", -1, NULL), EXPORT_STOCK); // who exports a default route has not all networks
+    assert_int_equal(says("0.0.0.0/0", -1, &via), EXPORT_CONFIRMED);
+    routes(liar, 5, 1);
+    for (unsigned i = 0; i < 3; i++) assert_int_equal(says(liar[i].prefix, -1, NULL), EXPORT_UNCONFIRMED);
+    assert_int_equal(says("192.168.0.0/16", -1, NULL), EXPORT_UNCONFIRMED);
+    now += EXPORT_LIFETIME_S * BW_S; // until the record ends
+    routes(liar, 5, 1);
+    assert_int_equal(says(liar[0].prefix, -1, NULL), EXPORT_STOCK);
+}
+
+static void a_record_alone_takes_no_stock_network(void **state)
+{
+    (void)state;
+    struct route stock[] = {{"10.77.1.0/24", -1}}, both[] = {{"10.77.1.0/24", -1}, {"192.168.7.0/24", 2}};
+    const char *nets[] = {"10.77.1.0/24", "192.168.7.0/24"};
+    routes(stock, 1, 0);
+    now += 10 * BW_S;
+    exporters_want(x, &id[2].addr, now); // a stranger sends something, so that he is asked
+    exporters_tick(x, now);
+    answer(2, 2, nets, 2);
+    routes(stock, 1, 0);
+    assert_int_equal(says(nets[0], -1, NULL), EXPORT_STOCK);
+    routes(both, 2, 0);
+    assert_int_equal(says(nets[0], -1, NULL), EXPORT_STOCK);
+    assert_int_equal(says(nets[1], 2, NULL), EXPORT_CONFIRMED);
+    // What it has announced is its also under another record.
+    now += 100 * BW_S;
+    exporters_tick(x, now);
+    answer(2, 2, nets + 1, 1);
+    struct route taken[] = {{"192.168.7.0/24", -1}};
+    routes(taken, 1, 0);
+    assert_int_equal(says(nets[1], -1, NULL), EXPORT_CONFIRMED);
+}
+
+// An address that ends like a node's own, announced first by somebody who has no key for it.
+static void a_made_up_address_gives_way(void **state)
+{
+    (void)state;
+    struct route r[] = {{"192.168.7.0/24", 0}};
+    const char *net[] = {"192.168.7.0/24"};
+    struct bw_prefix p = prefix(net[0]);
+    struct bw_addr fake = id[0].addr;
+    fake.b[3] ^= 1;
+    exporters_begin(x);
+    exporters_route(x, &p, id[0].router_id, now);
+    exporters_node(x, &fake);
+    exporters_end(x, now);
+    exporters_tick(x, now);
+    assert_true(asks == 1 && !serial[0]);
+    now += 10 * BW_S;
+    for (int i = 0; i < 2; i++) routes(r, 1, 0); // it is gone
+    now += 10 * BW_S;
+    exporters_tick(x, now);
+    answer(0, 0, net, 1);
+    routes(r, 1, 0);
+    assert_int_equal(says(net[0], 0, NULL), EXPORT_CONFIRMED);
+}
+
+static void who_is_silent_keeps_nobody_out(void **state)
+{
+    (void)state;
+    const char *net[] = {"192.168.7.0/24"};
+    struct bw_prefix p = prefix(net[0]);
+    exporters_begin(x);
+    exporters_route(x, &p, id[0].router_id, now);
+    exporters_node(x, &id[0].addr);
+    for (unsigned i = 0; i < 200; i++) { // strangers, newer than it
+        struct bw_addr a = {{0xfc, 1, [14] = 1, (uint8_t)i}};
+        struct bw_prefix q = prefix("10.9.0.0/24");
+        q.addr.b[14] = (uint8_t)i;
+        exporters_route(x, &q, a.b + 8, now);
+        exporters_node(x, &a);
+    }
+    exporters_end(x, now);
+    for (bw_time until = now + 300 * BW_S; now < until && !serial[0];) now = exporters_tick(x, now);
+    answer(0, 0, net, 1);
 }
 
 struct seen {
@@ -360,7 +457,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(confirmed_by_the_record_only), T(lies_confirm_nothing), T(stock_after_a_while_only), T(a_false_router_id_gets_no_packets),
         T(what_may_come_from_whom), T(asked_again_in_time), T(an_absent_exporter_is_not_asked), T(many_are_bounded),
-        T(thirty_two_fit_into_a_record), T(records_that_are_none),
+        T(thirty_two_fit_into_a_record), T(records_that_are_none), T(no_part_of_a_confirmed_network_is_stock),
+        T(a_record_alone_takes_no_stock_network), T(a_made_up_address_gives_way), T(who_is_silent_keeps_nobody_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

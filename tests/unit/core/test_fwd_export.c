@@ -229,6 +229,21 @@ static void stock_networks_go_as_before(void **state)
     assert_int_equal(m[16 + 6], IP_UDP); // over the encrypted hop, as to any stock neighbour
 }
 
+// A mesh address to which there is no route just now is not to be read by whoever exports a default route.
+static void mesh_addresses_go_into_nobodys_export(void **state)
+{
+    (void)state;
+    uint8_t p[300];
+    kit_export(&a, "::/0", "fc02::2");
+    kit_ready(&a);
+    kit_from_tun(&a, p, kit_udp(p, "fc01::1", "2001:db8::1", 1, 2, 100, 7));
+    assert_int_equal(a.out.wires, 1);
+    kit_clear(&a.out);
+    kit_from_tun(&a, p, kit_udp(p, "fc01::1", "fc05::5", 1, 2, 100, 7));
+    assert_true(a.out.wires == 0 && a.out.punts == 0);
+    assert_int_equal(fwd_drops(a.fwd, FWD_DROP_NO_ROUTE), 1);
+}
+
 static void the_snapshot_knows_whose(void **state)
 {
     (void)state;
@@ -248,6 +263,7 @@ int main(void)
         T(sealed_from_network_to_network), T(the_relay_sees_esp),    T(no_keys_or_no_record_no_packet),
         T(from_elsewhere_is_told_so),      T(only_its_own_network_comes_out_of_a_tunnel),
         T(plain_only_from_stock),          T(stock_networks_go_as_before), T(the_snapshot_knows_whose),
+        T(mesh_addresses_go_into_nobodys_export),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
