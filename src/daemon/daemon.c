@@ -133,6 +133,7 @@ static int open_state(struct daemon *d)
     err = os_store_open(d->state.dir, &d->store, why, sizeof why);
     if (err < 0) daemon_fail(d, "%s", why);
     else if (err) bw_log(&d->log, BW_WARN, "%s", why);
+    if (err >= 0) glue_count_keys(d);
     return err < 0 ? err : 0;
 }
 

@@ -78,6 +78,7 @@ struct daemon {
     struct os_state state;
     int place; // this network namespace is ours (os_ns_claim), -1: not
     struct os_store *store;
+    unsigned keys_stored; // of mesh addresses, in the store
     struct os_nl *nl;
     struct os_nft *nft;
     struct os_nftwatch *nftwatch;
@@ -130,6 +131,7 @@ void daemon_problem(struct daemon *d, int which, bool on, const char *code, cons
 
 // glue.c
 struct node_out glue_node_out(struct daemon *d);
+void glue_count_keys(struct daemon *d); // once the store is open
 void glue_punt(void *ctx, const struct fwd_punt *p);
 
 // net.c

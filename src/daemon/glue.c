@@ -135,15 +135,36 @@ static void on_drop_lease(void *ctx, const uint8_t key[32])
 
 // ---- public keys of mesh addresses ----
 
+#define KEYS_STORED_MAX 16384 // some two megabytes
+
 static bool on_find_key(void *ctx, const struct bw_addr *addr, uint8_t key[32])
 {
     struct daemon *d = ctx;
     return os_store_get(d->store, "key", addr->b, sizeof addr->b, key, 32) == 32;
 }
 
+static int count_key(void *ctx, const uint8_t *key, size_t key_n, const uint8_t *p, size_t n)
+{
+    struct daemon *d = ctx;
+    (void)key, (void)key_n, (void)p, (void)n;
+    d->keys_stored++;
+    return 0;
+}
+
+void glue_count_keys(struct daemon *d)
+{
+    d->keys_stored = 0;
+    if (os_store_iter(d->store, "key", count_key, d)) bw_log(&d->log, BW_WARN, "the stored keys cannot be read: %s", os_store_error(d->store));
+}
+
 static void on_keep_key(void *ctx, const struct bw_addr *addr, const uint8_t key[32])
 {
     struct daemon *d = ctx;
+    uint8_t had[32];
+    bool there = on_find_key(d, addr, had);
+    if (there && !memcmp(had, key, 32)) return;
+    if (!there && d->keys_stored >= KEYS_STORED_MAX) return; // the address is asked again another time
+    if (!there) d->keys_stored++;
     if (os_store_put(d->store, "key", addr->b, sizeof addr->b, key, 32))
         bw_log(&d->log, BW_WARN, "a node's key could not be stored: %s", os_store_error(d->store));
 }

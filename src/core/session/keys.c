@@ -48,8 +48,11 @@ static void now_up(struct sessions *ss, struct session *s)
     if (s->half_open) ss->half_open--;
     s->half_open = false;
     ss->stats.handshakes++;
-    if (!s->kept && ss->ops.keep_key) ss->ops.keep_key(ss->ops.ctx, &s->addr, s->key); // a stranger's costs us no disk
-    s->kept = true;
+    // What is not kept now will be with the next keys, or asked for again.
+    if (!s->kept && ss->ops.keep_key && bucket_take(&ss->keeps, SESSION_KEEPS_PER_S, SESSION_KEEPS_BURST, ss->now)) {
+        ss->ops.keep_key(ss->ops.ctx, &s->addr, s->key);
+        s->kept = true;
+    }
     atomic_store_explicit(&s->shared->first_tx_unanswered, 0, memory_order_relaxed);
     if (s->up) return;
     s->up = true;

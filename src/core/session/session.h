@@ -67,7 +67,7 @@ struct sessions_ops { // called during calls into the module; none may call back
     void (*changed)(void *ctx); // sessions_table() gives another table: publish it before the present input is over
     int (*persist_tai)(void *ctx, uint64_t high); // must be on disk when it returns; see linkset_ops
     bool (*find_key)(void *ctx, const struct bw_addr *addr, uint8_t key[BW_KEY_LEN]);        // may be NULL; checked by the caller
-    void (*keep_key)(void *ctx, const struct bw_addr *addr, const uint8_t key[BW_KEY_LEN]);  // may be NULL; proven: keep for good; the same may come again
+    void (*keep_key)(void *ctx, const struct bw_addr *addr, const uint8_t key[BW_KEY_LEN]);  // may be NULL; proven: keep for good; the same may come again; one a second after the first 16
     void (*keylog)(void *ctx, const char *line); // may be NULL. For tests only: SECRET keys
     void (*told)(void *ctx, const struct bw_addr *addr, enum session_state s); // may be NULL; SESSION_UP and SESSION_IDLE
 };

@@ -40,6 +40,8 @@
 #define SESSION_INITIATIONS_PER_S 10u       // one peer's
 #define SESSION_PLAUSIBLE 65536u            // an error or notice must quote one of so many newest packets
 #define SESSION_BUILD_US 4u                 // the table is rebuilt at most once in this time for each session in it
+#define SESSION_KEEPS_PER_S 1u               // keys that the owner is asked to keep: each is a write to disk, and keys cost strangers nothing
+#define SESSION_KEEPS_BURST 16u
 #define DORMANT_MAX 2048                    // sessions without keys that are remembered for their key and stamp
 #define SLOT_BUCKETS 256
 #define SLOT_HANDSHAKES_PER_S 300u          // under load: initiations that one neighbour may bring
@@ -108,7 +110,7 @@ struct sessions {
     struct table by_addr, by_spi;
     TAILQ_HEAD(session_list, session) list, sleeping; // awake, dormant
     unsigned count, dormant, half_open, queued;
-    struct bucket load, slot_handshakes[SLOT_BUCKETS], slot_answers[SLOT_BUCKETS];
+    struct bucket load, keeps, slot_handshakes[SLOT_BUCKETS], slot_answers[SLOT_BUCKETS];
     bw_time load_until, now, next, built_at;
     bool dirty; // the table is not what it should be
     struct session_table *table;

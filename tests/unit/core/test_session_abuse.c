@@ -252,6 +252,23 @@ static void half_open_sessions_are_bounded(void **state)
     s_end(w);
 }
 
+// Whoever makes keys by the dozen can prove them all, but not fill our disk with them.
+static void strangers_keys_are_kept_slowly(void **state)
+{
+    (void)state;
+    struct s_world *w = s_new(45);
+    for (unsigned i = 0; i < 50; i++) {
+        s_stop(&w->node[1]);
+        identity_draw(&w->node[1].me, &w->node[1].rng);
+        s_start(&w->node[1]);
+        s_data(w, 1, 0, i);
+        s_for(w, 200 * BW_MS);
+    }
+    assert_int_equal(w->node[0].ups, 50);
+    assert_in_range(w->node[0].key_count, 16, 30);
+    s_end(w);
+}
+
 static void there_is_a_limit_to_sessions(void **state)
 {
     (void)state;
@@ -393,6 +410,7 @@ int main(void)
         cmocka_unit_test(recorded_handshakes_are_worth_nothing),
         cmocka_unit_test(a_flood_is_asked_for_cookies),
         cmocka_unit_test(half_open_sessions_are_bounded),
+        cmocka_unit_test(strangers_keys_are_kept_slowly),
         cmocka_unit_test(there_is_a_limit_to_sessions),
         cmocka_unit_test(notices_and_keys_are_limited),
         cmocka_unit_test(strangers_addresses_are_refused),
