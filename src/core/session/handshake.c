@@ -63,13 +63,16 @@ static void drop_oldest_half_open(struct sessions *ss)
     }
 }
 
+// Identities cost nothing: whoever makes them by the thousand leaves a quarter of the room to what this node begins itself.
 static struct session *incoming(struct sessions *ss, const struct bw_addr *from, bw_time now)
 {
     struct session *s = session_find(ss, from);
-    if (s) {
-        if (s->dormant) s = session_get(ss, from, now);
-        return s;
+    if (s && !s->dormant) return s;
+    if (ss->count - ss->dormant >= ss->config.max_sessions - ss->config.max_sessions / 4) {
+        session_drop(ss, SESSION_DROP_FULL);
+        return NULL;
     }
+    if (s) return session_get(ss, from, now);
     if (ss->half_open >= SESSION_HALF_OPEN_MAX) drop_oldest_half_open(ss);
     s = session_get(ss, from, now);
     if (!s) return NULL;

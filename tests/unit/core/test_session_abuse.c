@@ -290,6 +290,29 @@ static void there_is_a_limit_to_sessions(void **state)
     s_end(w);
 }
 
+// However many identities knock: what this node itself begins finds room.
+static void strangers_leave_room_for_ours(void **state)
+{
+    (void)state;
+    struct s_world *w = s_new(46);
+    s_stop(&w->node[1]);
+    w->node[1].config.max_sessions = 40;
+    s_start(&w->node[1]);
+    uint8_t m[SESSION_INITIATION_LEN];
+    for (unsigned i = 0; i < 100; i++) {
+        struct identity s;
+        identity_draw(&s, &w->rng);
+        forge(w, &s, 1, 1000 + i, NULL, m);
+        sessions_rx(w->node[1].ss, 5, &s.addr, m, sizeof m, w->now);
+        w->now += 11 * BW_MS; // below the load limit
+    }
+    assert_int_equal(sessions_drops(w->node[1].ss, SESSION_DROP_FULL), 70);
+    s_data(w, 1, 0, 1);
+    s_for(w, BW_S);
+    assert_int_equal(w->node[0].got, 1);
+    s_end(w);
+}
+
 static void notices_and_keys_are_limited(void **state)
 {
     (void)state;
@@ -412,6 +435,7 @@ int main(void)
         cmocka_unit_test(half_open_sessions_are_bounded),
         cmocka_unit_test(strangers_keys_are_kept_slowly),
         cmocka_unit_test(there_is_a_limit_to_sessions),
+        cmocka_unit_test(strangers_leave_room_for_ours),
         cmocka_unit_test(notices_and_keys_are_limited),
         cmocka_unit_test(strangers_addresses_are_refused),
         cmocka_unit_test(failing_memory_only_costs),
