@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 """A running node under hostile input: nothing crashes, memory stays flat, drops are counted by reason, links go on working."""
-# tests/run: timeout=300 asan alone
+# tests/run: timeout=300 asan
 import os
 import random
 import re
