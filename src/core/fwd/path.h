@@ -10,7 +10,9 @@
 #include "core/noise/limit.h"
 
 #define TRAIN_SEGMENTS 64    // what the kernel takes in one UDP_SEGMENT call
-#define TRAIN_BYTES 65507u   // and the most that fits into one UDP datagram over IPv4
+// ... and bytes: with all headers (IPv6, UDP, Ethernet, tags) less than 65,536, a device's gso_max_size. Of a longer one the
+// kernel makes single packets before it reaches the device, and everything behind works on these.
+#define TRAIN_BYTES 65280u
 #define LINK_BUCKETS 64      // by slot
 #define ICMP_QUOTE_MAX 1280u // the longest error that we write
 
