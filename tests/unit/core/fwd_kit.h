@@ -77,7 +77,7 @@ static inline void kit_wire(void *ctx, const struct fwd_train *t)
     o->train[o->wires] = *t;
     o->train[o->wires].data = o->wire[o->wires].p;
     o->wires++;
-    assert_true(t->seg > 0 && t->len > 0 && t->len <= TRAIN_BYTES && (t->len + t->seg - 1) / t->seg <= 64);
+    assert_true(t->seg > 0 && t->len > 0 && t->len < 65536 - 200 && (t->len + t->seg - 1) / t->seg <= 64);
 }
 static inline void kit_tun(void *ctx, const struct fwd_piece *v, unsigned n)
 {
