@@ -17,6 +17,9 @@
 #include "core/fwd/vnet.h"
 
 #define NOW (1000 * BW_S)
+// A train, with 200 bytes of headers before it, stays below what a device takes at once (gso_max_size): fwd's own limit may be
+// lower, but not higher.
+#define KIT_TRAIN_MAX (65536 - 200)
 
 // ---- chance, the same in every run ----
 static uint64_t kit_state = 1;
@@ -77,7 +80,7 @@ static inline void kit_wire(void *ctx, const struct fwd_train *t)
     o->train[o->wires] = *t;
     o->train[o->wires].data = o->wire[o->wires].p;
     o->wires++;
-    assert_true(t->seg > 0 && t->len > 0 && t->len < 65536 - 200 && (t->len + t->seg - 1) / t->seg <= 64);
+    assert_true(t->seg > 0 && t->len > 0 && t->len < KIT_TRAIN_MAX && (t->len + t->seg - 1) / t->seg <= 64);
 }
 static inline void kit_tun(void *ctx, const struct fwd_piece *v, unsigned n)
 {
@@ -222,6 +225,42 @@ static inline void kit_free(struct kit_node *n)
     free(n->memory);
 }
 
+// ---- some nodes, NULL at the end, as cmocka's set-up (`return kit_start(state, nodes)`) and its teardown ----
+static inline int kit_start(void **state, struct kit_node *const *nodes)
+{
+    for (unsigned i = 0; nodes[i]; i++) kit_ready(nodes[i]);
+    *state = (void *)(uintptr_t)nodes;
+    return 0;
+}
+static inline int kit_end(void **state)
+{
+    struct kit_node *const *nodes = *state;
+    for (unsigned i = 0; nodes[i]; i++) kit_free(nodes[i]);
+    return 0;
+}
+// Three nodes in a row: the relay's link 0 is to the first, its link 1 to the last; these have one link, 0.
+static inline void kit_row(struct kit_node *const row[3], const char *first, const char *relay, const char *last)
+{
+    kit_node(row[0], first);
+    kit_node(row[1], relay);
+    kit_node(row[2], last);
+    kit_link(row[0], 0, row[1], 0);
+    kit_link(row[1], 1, row[2], 0);
+}
+// A client, all whose traffic goes through an exit that leased it these two addresses.
+static inline void kit_lease(struct kit_node *client, struct kit_node *ex)
+{
+    struct fwd_tunnel t = {.inner4 = addr("100.64.0.7"), .inner6 = addr("2001:db8:e::7"), .peer = client->c.self};
+    t.shared = fwd_tunnel_shared_new(&ex->mem);
+    ex->tunnel[ex->c.tunnel_count++] = t;
+    ex->c.sharing = true;
+    t.peer = ex->c.self, t.is_exit = true, t.shared = fwd_tunnel_shared_new(&client->mem);
+    client->tunnel[client->c.tunnel_count++] = t;
+    for (int v6 = 0; v6 < 2; v6++)
+        client->tun[client->c.tun_count++] =
+            (struct fwd_route){.prefix = prefix(v6 ? "::/0" : "0.0.0.0/0"), .target = FWD_TO_TUNNEL, .via = ex->c.self};
+}
+
 // Carries everything that a sent over the wire to b, which sees it come from a's link end. Exactly sized buffers.
 static inline void kit_carry(struct kit_node *a, struct kit_node *b, uint16_t b_slot)
 {
@@ -237,6 +276,18 @@ static inline void kit_carry(struct kit_node *a, struct kit_node *b, uint16_t b_
     }
     for (unsigned i = 0; i < a->out.wires; i++) free(a->out.wire[i].p);
     a->out.wires = 0;
+}
+
+// ... along a row (kit_row), from its first node to its last or back.
+static inline void kit_there(struct kit_node *const row[3])
+{
+    kit_carry(row[0], row[1], 0);
+    kit_carry(row[1], row[2], 0);
+}
+static inline void kit_back(struct kit_node *const row[3])
+{
+    kit_carry(row[2], row[1], 1);
+    kit_carry(row[1], row[0], 0);
 }
 
 // ---- packets ----

@@ -3,16 +3,11 @@
 
 #include "core/session/session.h"
 
-static struct kit_node a, r, b;
+static struct kit_node a, r, b, *const row[] = {&a, &r, &b, NULL};
 
 static int three_nodes(void **state)
 {
-    (void)state;
-    kit_node(&a, "fc01::1");
-    kit_node(&r, "fc09::9");
-    kit_node(&b, "fc02::2");
-    kit_link(&a, 0, &r, 0);
-    kit_link(&r, 1, &b, 0);
+    kit_row(row, "fc01::1", "fc09::9", "fc02::2");
     kit_route(&a, "fc02::2/128", FWD_TO_LINK, 0);
     kit_route(&a, "fc09::9/128", FWD_TO_LINK, 0);
     kit_route(&a, "fd02::/16", FWD_TO_LINK, 0);
@@ -20,24 +15,7 @@ static int three_nodes(void **state)
     kit_route(&r, "fc02::2/128", FWD_TO_LINK, 1);
     kit_route(&b, "fc01::1/128", FWD_TO_LINK, 0);
     kit_session(&a, &b);
-    kit_ready(&a);
-    kit_ready(&r);
-    kit_ready(&b);
-    return 0;
-}
-static int end(void **state)
-{
-    (void)state;
-    kit_free(&a);
-    kit_free(&r);
-    kit_free(&b);
-    return 0;
-}
-
-static void across(void)
-{
-    kit_carry(&a, &r, 0);
-    kit_carry(&r, &b, 0);
+    return kit_start(state, row);
 }
 
 // What the relay sees of the one packet that a has sent.
@@ -64,7 +42,7 @@ static void transport_mode(void **state)
         assert_int_equal(outer, 40 + esp_len(len - 40));
         assert_int_equal(seen[6], ESP_PROTOCOL);
         assert_memory_equal(seen + 8, p + 8, 32); // readable: the two addresses
-        across();
+        kit_there(row);
         assert_int_equal(b.out.tuns, 1);
         p[7]--; // one relay
         assert_int_equal(b.out.tun[0].n, VNET_LEN + len);
@@ -86,7 +64,7 @@ static void super_frames_are_sealed_by_segment(void **state)
         fwd_from_tun(a.fwd, a.s, f, VNET_LEN + n, NOW);
         fwd_flush(a.fwd);
         if (!fits) break;
-        across();
+        kit_there(row);
         assert_int_equal(b.out.tuns, 1);
         assert_int_equal(vnet_read(b.out.tun[0].p).gso_size, 1298);
         assert_int_equal(b.out.tun[0].n, VNET_LEN + n);
@@ -109,7 +87,7 @@ static void fragments_go_in_tunnel_mode(void **state)
     p[43] = 1;
     kit_from_tun(&a, p, len);
     assert_int_equal(seen_by_relay(seen), FWD_MTU);
-    across();
+    kit_there(row);
     assert_int_equal(b.out.tuns, 1);
     assert_memory_equal(b.out.tun[0].p + VNET_LEN, p, len); // the way was one hop for the outer header
     kit_clear(&b.out);
@@ -251,7 +229,7 @@ static void dummies_and_confirmations(void **state)
     assert_int_equal(b.out.punt[0].local_index, b.session[0].tx->local_spi);
 }
 
-#define T(f) cmocka_unit_test_setup_teardown(f, three_nodes, end)
+#define T(f) cmocka_unit_test_setup_teardown(f, three_nodes, kit_end)
 int main(void)
 {
     if (bw_crypto_init()) return 1;

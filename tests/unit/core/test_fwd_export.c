@@ -4,7 +4,7 @@
 
 #include "core/fwd/snapshot.h"
 
-static struct kit_node a, r, b;
+static struct kit_node a, r, b, *const row[] = {&a, &r, &b, NULL};
 static struct bw_prefix of_a[1], of_b[2];
 static struct fwd_exporter at_a[1], at_b[1];
 
@@ -15,12 +15,7 @@ static void kit_export(struct kit_node *n, const char *to, const char *via)
 
 static int three_nodes(void **state)
 {
-    (void)state;
-    kit_node(&a, "fc01::1");
-    kit_node(&r, "fc09::9");
-    kit_node(&b, "fc02::2");
-    kit_link(&a, 0, &r, 0);
-    kit_link(&r, 1, &b, 0);
+    kit_row(row, "fc01::1", "fc09::9", "fc02::2");
     struct kit_node *const ends[] = {&a, &b};
     for (int i = 0; i < 2; i++) {
         struct kit_node *n = ends[i];
@@ -46,18 +41,7 @@ static int three_nodes(void **state)
     b.c.exporters = at_b, b.c.exporter_count = 1;
     kit_session(&a, &b);
     kit_session(&r, &b); // the relay may talk to b as well
-    kit_ready(&a);
-    kit_ready(&r);
-    kit_ready(&b);
-    return 0;
-}
-static int end(void **state)
-{
-    (void)state;
-    kit_free(&a);
-    kit_free(&r);
-    kit_free(&b);
-    return 0;
+    return kit_start(state, row);
 }
 
 // Over the first hop: what the relay can read of it.
@@ -80,14 +64,12 @@ static void sealed_from_network_to_network(void **state)
     for (unsigned i = 0; i < 3; i++) {
         size_t n = kit_udp(p, pair[i][0], pair[i][1], 1, 2, 1200, 7);
         kit_from_tun(&a, p, n);
-        kit_carry(&a, &r, 0);
-        kit_carry(&r, &b, 0);
+        kit_there(row);
         assert_int_equal(b.out.tuns, 1);
         assert_memory_equal(b.out.tun[0].p + VNET_LEN, p, n); // the way through the mesh is one hop
         n = kit_udp(p, pair[i][1], pair[i][0], 2, 1, 1200, 8);
         kit_from_tun(&b, p, n);
-        kit_carry(&b, &r, 1);
-        kit_carry(&r, &a, 0);
+        kit_back(row);
         assert_int_equal(a.out.tuns, 1);
         assert_memory_equal(a.out.tun[0].p + VNET_LEN, p, n);
         kit_clear(&a.out);
@@ -255,7 +237,7 @@ static void the_snapshot_knows_whose(void **state)
     fwd_snapshot_free(s);
 }
 
-#define T(f) cmocka_unit_test_setup_teardown(f, three_nodes, end)
+#define T(f) cmocka_unit_test_setup_teardown(f, three_nodes, kit_end)
 int main(void)
 {
     assert_int_equal(bw_crypto_init(), 0);

@@ -1,11 +1,10 @@
 // Packets from links: three nodes in a row, a - r - b; relaying in place, local delivery, errors, refusal.
 #include "fwd_kit.h"
 
-static struct kit_node a, r, b;
+static struct kit_node a, r, b, *const row[] = {&a, &r, &b, NULL};
 
 static int three_nodes(void **state)
 {
-    (void)state;
     kit_node(&a, "fd01::1");
     kit_node(&r, "fd09::9");
     kit_node(&b, "fd02::2");
@@ -22,18 +21,7 @@ static int three_nodes(void **state)
     kit_route(&r, "10.2.0.0/16", FWD_TO_LINK, 2);
     kit_route(&b, "fd01::1/128", FWD_TO_LINK, 0);
     kit_route(&b, "10.2.0.0/16", FWD_TO_TUN, 0);
-    kit_ready(&a);
-    kit_ready(&r);
-    kit_ready(&b);
-    return 0;
-}
-static int end(void **state)
-{
-    (void)state;
-    kit_free(&a);
-    kit_free(&r);
-    kit_free(&b);
-    return 0;
+    return kit_start(state, row);
 }
 
 // A TCP super-frame, or `count` equal UDP packets, from a to b's side.
@@ -455,7 +443,7 @@ static void hostile_neighbour(void **state)
     }
 }
 
-#define T(f) cmocka_unit_test_setup_teardown(f, three_nodes, end)
+#define T(f) cmocka_unit_test_setup_teardown(f, three_nodes, kit_end)
 int main(void)
 {
     if (bw_crypto_init()) return 1;

@@ -4,40 +4,17 @@
 
 #define OUTER 1280
 
-static struct kit_node c, r, x;
+static struct kit_node c, r, x, *const row[] = {&c, &r, &x, NULL};
 
 static int three_nodes(void **state)
 {
-    (void)state;
-    kit_node(&c, "fc01::1");
-    kit_node(&r, "fc09::9");
-    kit_node(&x, "fc0e::e");
-    kit_link(&c, 0, &r, 0);
-    kit_link(&r, 1, &x, 0);
+    kit_row(row, "fc01::1", "fc09::9", "fc0e::e");
     kit_route(&c, "fc0e::e/128", FWD_TO_LINK, 0);
     kit_route(&r, "fc0e::e/128", FWD_TO_LINK, 1);
-    kit_tun_route(&c, "0.0.0.0/0", "fc0e::e");
-    kit_tun_route(&c, "::/0", "fc0e::e");
-    struct bw_addr in4 = addr("100.64.0.7"), in6 = addr("2001:db8:e::7");
-    c.tunnel[c.c.tunnel_count++] = (struct fwd_tunnel){.peer = addr("fc0e::e"), .is_exit = true, .inner4 = in4, .inner6 = in6,
-                                                       .shared = fwd_tunnel_shared_new(&c.mem)};
-    x.tunnel[x.c.tunnel_count++] = (struct fwd_tunnel){.peer = addr("fc01::1"), .inner4 = in4, .inner6 = in6,
-                                                       .shared = fwd_tunnel_shared_new(&x.mem)};
-    x.c.sharing = true;
+    kit_lease(&c, &x);
     kit_session(&c, &x);
     c.session[0].mtu = OUTER;
-    kit_ready(&c);
-    kit_ready(&r);
-    kit_ready(&x);
-    return 0;
-}
-static int end(void **state)
-{
-    (void)state;
-    kit_free(&c);
-    kit_free(&r);
-    kit_free(&x);
-    return 0;
+    return kit_start(state, row);
 }
 
 // c's packets on their way; each is looked at as the relay has it. Returns how many there were.
@@ -221,7 +198,7 @@ static void segments_are_cut_again(void **state)
     x.out.tuns = 2 * SEGMENTS;
 }
 
-#define T(f) cmocka_unit_test_setup_teardown(f, three_nodes, end)
+#define T(f) cmocka_unit_test_setup_teardown(f, three_nodes, kit_end)
 int main(void)
 {
     assert_int_equal(bw_crypto_init(), 0);

@@ -1,60 +1,23 @@
 // The tunnel between a client and its exit: client c - relay r - exit x.
 #include "fwd_kit.h"
 
-static struct kit_node c, r, x;
+static struct kit_node c, r, x, *const row[] = {&c, &r, &x, NULL};
 
 static int three_nodes(void **state)
 {
-    (void)state;
-    kit_node(&c, "fc01::1");
-    kit_node(&r, "fc09::9");
-    kit_node(&x, "fc0e::e");
-    kit_link(&c, 0, &r, 0);
-    kit_link(&r, 1, &x, 0);
+    kit_row(row, "fc01::1", "fc09::9", "fc0e::e");
     kit_route(&c, "fc0e::e/128", FWD_TO_LINK, 0);
     kit_route(&r, "fc0e::e/128", FWD_TO_LINK, 1);
     kit_route(&r, "fc01::1/128", FWD_TO_LINK, 0);
     kit_route(&x, "fc01::1/128", FWD_TO_LINK, 0);
-    kit_tun_route(&c, "0.0.0.0/0", "fc0e::e");
-    kit_tun_route(&c, "::/0", "fc0e::e");
+    kit_lease(&c, &x);
     kit_tun_route(&x, "100.64.0.7/32", "fc01::1");
     kit_tun_route(&x, "2001:db8:e::7/128", "fc01::1");
-    struct bw_addr in4 = addr("100.64.0.7"), in6 = addr("2001:db8:e::7");
-    c.tunnel[c.c.tunnel_count++] = (struct fwd_tunnel){.peer = addr("fc0e::e"),
-                                                       .is_exit = true,
-                                                       .inner4 = in4,
-                                                       .inner6 = in6,
-                                                       .shared = fwd_tunnel_shared_new(&c.mem)};
-    x.tunnel[x.c.tunnel_count++] = (struct fwd_tunnel){
-        .peer = addr("fc01::1"), .inner4 = in4, .inner6 = in6, .shared = fwd_tunnel_shared_new(&x.mem)};
-    x.c.sharing = true;
     x.c.gateway4 = addr("100.64.0.1");
     x.c.gateway6 = addr("2001:db8:e::1");
     kit_session(&c, &x);
     kit_session(&r, &x); // the relay may talk to the exit as well, but has no lease
-    kit_ready(&c);
-    kit_ready(&r);
-    kit_ready(&x);
-    return 0;
-}
-static int end(void **state)
-{
-    (void)state;
-    kit_free(&c);
-    kit_free(&r);
-    kit_free(&x);
-    return 0;
-}
-
-static void to_exit(void)
-{
-    kit_carry(&c, &r, 0);
-    kit_carry(&r, &x, 0);
-}
-static void to_client(void)
-{
-    kit_carry(&x, &r, 1);
-    kit_carry(&r, &c, 0);
+    return kit_start(state, row);
 }
 
 static void there_and_back(void **state)
@@ -65,14 +28,14 @@ static void there_and_back(void **state)
         const char *in = v4 ? "100.64.0.7" : "2001:db8:e::7", *web = v4 ? "192.0.2.80" : "2001:db8:80::1";
         size_t n = kit_udp(p, in, web, 1, 2, 1290, 7);
         kit_from_tun(&c, p, n);
-        to_exit();
+        kit_there(row);
         assert_int_equal(x.out.tuns, 1);
         assert_int_equal(x.out.tun[0].n, VNET_LEN + n);
         assert_memory_equal(x.out.tun[0].p + VNET_LEN, p,
                             n); // the way through the mesh is one hop, and nobody's business
         n = kit_udp(p, web, in, 2, 1, 1290, 8);
         kit_from_tun(&x, p, n);
-        to_client();
+        kit_back(row);
         assert_int_equal(c.out.tuns, 1);
         assert_memory_equal(c.out.tun[0].p + VNET_LEN, p, n);
         kit_clear(&c.out);
@@ -134,7 +97,7 @@ static void lease_holds(void **state)
     for (unsigned i = 0; i < sizeof t / sizeof *t; i++) {
         uint64_t before = fwd_drops(x.fwd, t[i].why);
         forged(&c, t[i].outer, "fc0e::e", t[i].next, p, kit_udp(p, t[i].src, t[i].dst, 1, 2, 50, 0), 0);
-        to_exit();
+        kit_there(row);
         assert_int_equal(fwd_drops(x.fwd, t[i].why), before + 1);
         assert_int_equal(x.out.tuns + x.out.punts, 0);
     }
@@ -144,10 +107,10 @@ static void lease_holds(void **state)
     assert_int_equal(x.out.tuns, 0);
     // at the client: only what is for the leased address
     forged(&x, "fc0e::e", "fc01::1", 4, p, kit_udp(p, "192.0.2.1", "100.64.0.9", 1, 2, 50, 0), 0);
-    to_client();
+    kit_back(row);
     assert_int_equal(fwd_drops(c.fwd, FWD_DROP_TUNNEL_SOURCE), 1);
     forged(&x, "fc0e::e", "fc01::1", 41, p, kit_udp(p, "fc05::5", "2001:db8:e::7", 1, 2, 50, 0), 0);
-    to_client();
+    kit_back(row);
     assert_int_equal(fwd_drops(c.fwd, FWD_DROP_MARTIAN), 1);
     assert_int_equal(c.out.tuns, 0);
 }
@@ -172,7 +135,7 @@ static void congestion_marks(void **state)
                 assert_int_equal(ip_parse(p, n, &v), 0);
                 ip_set_ecn(&v, inner);
                 forged(&c, "fc01::1", "fc0e::e", v4 ? 4 : 41, p, n, outer);
-                to_exit();
+                kit_there(row);
                 assert_int_equal(x.out.tuns, want[inner][outer] != DROP);
                 if (x.out.tuns) {
                     assert_int_equal(ip_parse(x.out.tun[0].p + VNET_LEN, n, &v), 0); // IPv4's checksum too
@@ -200,7 +163,7 @@ static void gateway_is_control(void **state)
         struct bw_addr client = addr("fc01::1"), exit_addr = addr("fc0e::e");
         size_t n = kit_echo(p, in, gw, false, FWD_TUNNEL_ECHO_ID, 20);
         kit_from_tun(&c, p, n);
-        to_exit();
+        kit_there(row);
         assert_int_equal(x.out.tuns, 0);
         assert_int_equal(x.out.punts, 1);
         assert_int_equal(x.out.punt[0].kind, FWD_PUNT_GATEWAY);
@@ -209,7 +172,7 @@ static void gateway_is_control(void **state)
         assert_memory_equal(x.out.punt[0].data, p, n);
         n = kit_echo(p, gw, in, true, FWD_TUNNEL_ECHO_ID, 20);
         kit_from_tun(&x, p, n);
-        to_client();
+        kit_back(row);
         assert_int_equal(c.out.tuns, 0);
         assert_int_equal(c.out.punts, 1);
         assert_int_equal(c.out.punt[0].kind, FWD_PUNT_TUNNEL_ECHO);
@@ -219,7 +182,7 @@ static void gateway_is_control(void **state)
         // somebody else's ping is the kernel's
         n = kit_echo(p, gw, in, true, 5, 20);
         kit_from_tun(&x, p, n);
-        to_client();
+        kit_back(row);
         assert_int_equal(c.out.tuns, 1);
         assert_int_equal(c.out.punts, 0);
         kit_clear(&c.out);
@@ -234,7 +197,7 @@ static void gateway_is_control(void **state)
         memcpy(p + h + 8, q, n);
         csum_store(p + h + 2, csum_add(0, p + h, 8 + n));
         kit_from_tun(&x, p, h + 8 + n);
-        to_client();
+        kit_back(row);
         assert_int_equal(c.out.punts, ours);
         assert_int_equal(c.out.tuns, !ours);
         kit_clear(&c.out);
@@ -315,7 +278,7 @@ static void a_flooding_neighbour_uses_up_its_own_share(void **state)
     assert_int_equal(r.out.punts, 2); // the other neighbour is heard
 }
 
-#define T(f) cmocka_unit_test_setup_teardown(f, three_nodes, end)
+#define T(f) cmocka_unit_test_setup_teardown(f, three_nodes, kit_end)
 int main(void)
 {
     if (bw_crypto_init()) return 1;

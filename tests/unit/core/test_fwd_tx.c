@@ -1,12 +1,11 @@
 // Frames from the TUN: super-frames against a stupid segmenter, checksums, what does not fit, hostile headers.
 #include "fwd_kit.h"
 
-static struct kit_node a, b;
+static struct kit_node a, b, *const row[] = {&a, &b, NULL};
 
 // a --0--0-- b, both know each other.
 static int two_nodes(void **state)
 {
-    (void)state;
     kit_node(&a, "fd01::1");
     kit_node(&b, "fd02::2");
     kit_link(&a, 0, &b, 0);
@@ -14,16 +13,7 @@ static int two_nodes(void **state)
     kit_route(&a, "10.2.0.0/16", FWD_TO_LINK, 0);
     kit_route(&b, "fd01::1/128", FWD_TO_LINK, 0);
     kit_route(&b, "10.2.0.0/16", FWD_TO_TUN, 0);
-    kit_ready(&a);
-    kit_ready(&b);
-    return 0;
-}
-static int end(void **state)
-{
-    (void)state;
-    kit_free(&a);
-    kit_free(&b);
-    return 0;
+    return kit_start(state, row);
 }
 
 // Opens everything that a sent with b's keys, by hand: the inner packets one behind the other.
@@ -341,16 +331,16 @@ int main(void)
 {
     if (bw_crypto_init()) return 1;
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(super_frames, two_nodes, end),
-        cmocka_unit_test_setup_teardown(full_frame_fills_trains, two_nodes, end),
-        cmocka_unit_test_setup_teardown(small_packets_share_a_train, two_nodes, end),
-        cmocka_unit_test_setup_teardown(checksum_is_completed, two_nodes, end),
-        cmocka_unit_test_setup_teardown(too_big_is_answered, two_nodes, end),
-        cmocka_unit_test_setup_teardown(fragments, two_nodes, end),
-        cmocka_unit_test_setup_teardown(unroutable, two_nodes, end),
-        cmocka_unit_test_setup_teardown(errors_are_limited, two_nodes, end),
-        cmocka_unit_test_setup_teardown(hostile_frames, two_nodes, end),
-        cmocka_unit_test_setup_teardown(no_mesh_address_but_our_own_leaves, two_nodes, end),
+        cmocka_unit_test_setup_teardown(super_frames, two_nodes, kit_end),
+        cmocka_unit_test_setup_teardown(full_frame_fills_trains, two_nodes, kit_end),
+        cmocka_unit_test_setup_teardown(small_packets_share_a_train, two_nodes, kit_end),
+        cmocka_unit_test_setup_teardown(checksum_is_completed, two_nodes, kit_end),
+        cmocka_unit_test_setup_teardown(too_big_is_answered, two_nodes, kit_end),
+        cmocka_unit_test_setup_teardown(fragments, two_nodes, kit_end),
+        cmocka_unit_test_setup_teardown(unroutable, two_nodes, kit_end),
+        cmocka_unit_test_setup_teardown(errors_are_limited, two_nodes, kit_end),
+        cmocka_unit_test_setup_teardown(hostile_frames, two_nodes, kit_end),
+        cmocka_unit_test_setup_teardown(no_mesh_address_but_our_own_leaves, two_nodes, kit_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
