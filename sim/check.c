@@ -4,7 +4,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "core/fwd/ip.h"
 #include "sim/look.h"
+#include "wire/babel.h"
 
 #define DEAD_WIRE (20 * BW_S)       // no next hop over a wire that is dead for longer ...
 #define DEAD_POOR (40 * BW_S)       // ... if its Hellos were rare and often missed: docs/spec/babel.md 4.3, 33 s, and clocks that run slow
@@ -21,7 +23,7 @@
 
 const char *violation_name(enum violation v)
 {
-    static const char *const names[] = {"none", "loop", "feasibility", "dead", "leftover", "budget", "memory", "expectation", "packet"};
+    static const char *const names[] = {"none", "loop", "feasibility", "dead", "leftover", "budget", "memory", "expectation", "packet", "told"};
     return names[v];
 }
 
@@ -51,6 +53,13 @@ uint32_t check_dest(const struct check *c, const struct bw_addr *a)
     for (uint32_t i = hash_of(a) & c->mask; c->index[i].dest; i = (i + 1) & c->mask)
         if (bw_addr_eq(&c->index[i].addr, a)) return c->index[i].dest - 1;
     return UINT32_MAX;
+}
+
+static const char *dest_text(const struct check *c, uint32_t dest, char out[BW_ADDR_TEXT])
+{
+    if (dest == c->n) return bw_addr_text(&bw_addr_any_exit, out);
+    snprintf(out, BW_ADDR_TEXT, "n%u", dest + 1);
+    return out;
 }
 
 static void index_add(struct check *c, const struct bw_addr *a, uint32_t dest)
@@ -248,6 +257,51 @@ void check_routes(struct check *c, uint32_t node)
     }
 }
 
+// ---- a node says what it can do ----
+
+// Whoever hears of a way may use it at once, and whoever hears of its loss may send to somebody who comes back here: both are
+// only sound if the packet path agrees by then.
+static void look_at_path(struct check *c, uint32_t node, uint32_t dest, const char *does)
+{
+    const struct world_node *n = &c->w->nodes[node];
+    const struct bw_addr *a = dest == c->n ? &bw_addr_any_exit : &c->w->nodes[dest].id.addr;
+    struct bw_prefix p = bw_prefix_host(a);
+    struct babel_route r;
+    bool way = babel_lookup(look_babel(n), &p, &r);
+    if (way && r.own) return;
+    char text[BW_ADDR_TEXT];
+    const struct fwd_route *f = n->snapshot ? fwd_lookup(n->snapshot, a, false) : NULL;
+    bool leads = f && bw_prefix_eq(&f->prefix, &p) && f->target == FWD_TO_LINK;
+    if (way && r.metric != BABEL_INFINITY) {
+        if (leads && f->link == r.slot && f->link < n->snapshot->link_count && n->snapshot->links[f->link].used) return;
+        check_fail(c, VIOLATION_TOLD, "n%u %s a way to %s that its packets do not take", node + 1, does, dest_text(c, dest, text));
+    } else if (leads) {
+        check_fail(c, VIOLATION_TOLD, "n%u %s no way to %s while its packets still take one", node + 1, does, dest_text(c, dest, text));
+    }
+}
+
+void check_said(struct check *c, uint32_t node, const uint8_t *packet, size_t n)
+{
+    static const struct bw_addr nobody = {{0xfe, 0x80, [15] = 1}};
+    struct babel_reader r;
+    struct babel_tlv t;
+    int rc;
+    if (n < IP6_HEADER + 8 || !look_babel(&c->w->nodes[node]) ||
+        babel_read_begin(&r, &nobody, packet + IP6_HEADER + 8, n - IP6_HEADER - 8)) return;
+    while ((rc = babel_read_next(&r, &t)) != 0) {
+        if (rc < 0 || t.type != BABEL_UPDATE || t.update.wildcard || t.update.prefix.len != 128) continue;
+        uint32_t dest = check_dest(c, &t.update.prefix.addr);
+        if (dest != UINT32_MAX) look_at_path(c, node, dest, "speaks of");
+    }
+}
+
+// What nobody is told of, too: all that Babel has selected is in the packet path, and nothing else.
+static void look_at_paths(struct check *c)
+{
+    for (uint32_t i = 0; i < c->n; i++)
+        for (uint32_t d = 0; d <= c->n && look_published(&c->w->nodes[i]) && !c->first; d++) look_at_path(c, i, d, "knows");
+}
+
 // ---- from time to time ----
 
 static bw_time state_life(const struct check *c) // what a table entry is worth: 3.5 update intervals and twice the slow walk
@@ -372,6 +426,7 @@ static void memory(struct check *c)
 void check_second(struct check *c)
 {
     check_wires(c);
+    if (c->deep) look_at_paths(c);
     dead_wires(c);
     leftovers(c);
     budget(c);

@@ -1,4 +1,6 @@
 // What must hold at every instant of every run, whatever happens to the mesh:
+//   told         what a node says to a neighbour of its ways, its own packets already follow; at rest its packets follow all
+//                that its Babel has selected, and nothing else (small worlds)
 //   loop         no forwarding loop: the FIBs of all nodes are walked per destination whenever one changes. Towards fc00::e, which
 //                many nodes originate, RFC 8966 section 2.8 allows a loop to exist for a moment: it must be gone in time.
 //   feasibility  a selected route is feasible, and the next hop's feasibility distance is no worse than what it announced
@@ -13,7 +15,8 @@
 #include "sim/world.h"
 
 enum violation { VIOLATION_NONE, VIOLATION_LOOP, VIOLATION_FEASIBILITY, VIOLATION_DEAD, VIOLATION_LEFTOVER, VIOLATION_BUDGET,
-                 VIOLATION_MEMORY, VIOLATION_EXPECTATION, VIOLATION_PACKET };
+                 VIOLATION_MEMORY, VIOLATION_EXPECTATION, VIOLATION_PACKET,
+                 VIOLATION_TOLD };
 const char *violation_name(enum violation v); // "loop", ...
 
 #define NO_HOP UINT16_MAX
@@ -22,7 +25,7 @@ const char *violation_name(enum violation v); // "loop", ...
 struct check {
     struct world *w;
     uint32_t n;          // nodes; destination n is fc00::e
-    bool deep;           // feasibility too (small worlds)
+    bool deep;           // feasibility too, and all ways of all nodes (small worlds)
     uint16_t *next;      // [node * (n + 1) + destination]: the next hop's number
     uint16_t *row;       // one row, being built
     struct slot {
@@ -48,6 +51,8 @@ struct check {
 struct check *check_new(struct world *w, bool deep); // after the wires are there. NULL: no memory
 void check_free(struct check *c);
 void check_routes(struct check *c, uint32_t node); // its table has changed: from the world's hook
+// Its Babel says this to a neighbour, an IPv6 packet: from the world's hook.
+void check_said(struct check *c, uint32_t node, const uint8_t *packet, size_t n);
 void check_wires(struct check *c);  // wires have healed
 void check_second(struct check *c); // what is looked at from time to time: call about once a simulated second
 void check_fail(struct check *c, enum violation v, const char *fmt, ...) BW_PRINTF(3, 4);

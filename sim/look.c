@@ -8,6 +8,11 @@ const struct babel *look_babel(const struct world_node *n)
     return n->node ? n->node->babel : NULL;
 }
 
+bool look_published(const struct world_node *n)
+{
+    return n->node && !n->node->routes_changed && !n->node->stale_since;
+}
+
 struct cost_of {
     const struct world_node *n;
     uint32_t link;

@@ -106,7 +106,9 @@ static void out_send(void *ctx, const struct bw_endpoint *to, uint32_t ifindex, 
 static void out_to_link(void *ctx, uint16_t slot, const uint8_t *packet, size_t n)
 {
     struct world_node *wn = ctx;
-    if (wn->snapshot) (void)!fwd_to_link(wn->fwd, wn->snapshot, slot, packet, n, world_local(wn));
+    const struct world_hooks *h = &wn->world->hooks;
+    bool sent = wn->snapshot && !fwd_to_link(wn->fwd, wn->snapshot, slot, packet, n, world_local(wn));
+    if (sent && h->said) h->said(h->ctx, wn->index, packet, n);
 }
 
 static void out_publish(void *ctx, struct fwd_snapshot *s)

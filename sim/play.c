@@ -41,6 +41,11 @@ static void on_routes(void *ctx, uint32_t node)
     check_routes(((struct player *)ctx)->check, node);
 }
 
+static void on_said(void *ctx, uint32_t node, const uint8_t *packet, size_t n)
+{
+    check_said(((struct player *)ctx)->check, node, packet, n);
+}
+
 static void on_log(void *ctx, uint32_t node, enum bw_level level, const char *text)
 {
     struct player *p = ctx;
@@ -278,7 +283,7 @@ static bool make_world(struct player *p)
     p->check = check_new(w, !p->o->no_feasibility && s->nodes <= 200);
     p->paths = p->check ? paths_new(p->check) : NULL;
     p->r->waits = calloc(s->count + 1, sizeof *p->r->waits);
-    w->hooks = (struct world_hooks){.ctx = p, .routes = on_routes, .tun = on_tun, .log = on_log};
+    w->hooks = (struct world_hooks){.ctx = p, .routes = on_routes, .said = on_said, .tun = on_tun, .log = on_log};
     return p->paths && p->r->waits;
 }
 

@@ -77,6 +77,7 @@ struct world_hooks {
     void *ctx;
     void (*tun)(void *ctx, uint32_t node, const uint8_t *packet, size_t n); // an IP packet for that node's machine
     void (*routes)(void *ctx, uint32_t node);                               // it published a snapshot, started or died
+    void (*said)(void *ctx, uint32_t node, const uint8_t *packet, size_t n); // an IPv6 packet of its Babel was sealed and sent
     void (*turn)(void *ctx, uint32_t node);                                 // it was at work
     void (*log)(void *ctx, uint32_t node, enum bw_level level, const char *text);
 };

@@ -24,6 +24,11 @@ static void on_routes(void *ctx, uint32_t node)
     check_routes(((struct fuzz *)ctx)->c, node);
 }
 
+static void on_said(void *ctx, uint32_t node, const uint8_t *packet, size_t n)
+{
+    check_said(((struct fuzz *)ctx)->c, node, packet, n);
+}
+
 static size_t take(struct bw_rd *rd, uint8_t *out, size_t max)
 {
     size_t n = bw_rd_be16(rd) % (max + 1);
@@ -74,6 +79,7 @@ static void babel(struct fuzz *f, struct bw_rd *rd)
     if (!n->snapshot) return;
     f->lied = true;
     f->w->hooks.routes = NULL;
+    f->w->hooks.said = NULL;
     ip6_header(p, 0, udp, IP_UDP, 1, &src, &group);
     ip_put16(u, 6696), ip_put16(u + 2, 6696), ip_put16(u + 4, udp), ip_put16(u + 6, 0);
     u[8] = 42, u[9] = 2, ip_put16(u + 10, (uint16_t)len);
@@ -176,7 +182,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     f.w = world_new(1, 2);
     if (!f.w || world_link(f.w, 0, 1, &k, false) < 0 || world_link(f.w, 0, 1, &k, size & 1) < 0) abort();
     if (!(f.c = check_new(f.w, true))) abort();
-    f.w->hooks = (struct world_hooks){.ctx = &f, .routes = on_routes};
+    f.w->hooks = (struct world_hooks){.ctx = &f, .routes = on_routes, .said = on_said};
     f.w->nodes[0].share = true;
     world_start(f.w, 0);
     world_start(f.w, 1);
