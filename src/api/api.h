@@ -71,10 +71,9 @@ struct api_actions { // a NULL callback answers 501
 void api_reply_line(struct api_reply *r, json_t *line);
 void api_reply_end(struct api_reply *r); // r is not valid any more
 // Lines, so that command line and daemon mean the same (daemon fills, cli prints). RTT in ms, -1 = no answer:
-//   ping:  {"seq": 1, "rtt_ms": 3.2} ...  then {"done": true, "sent": 4, "received": 4, "key": KEY|null, "session":
-//   "none"|STATE} trace: {"hop": 1, "address": ADDR|null, "name": NAME|null, "rtt_ms": [1.0, ...]} ... then {"done":
-//   true, "reached": true,
-//          "key": KEY|null, "session": "none"|STATE}
+//   ping:  {"seq": 1, "rtt_ms": 3.2} ... then {"done": true, "sent": 4, "received": 4, LAST}
+//   trace: {"hop": 1, "address": ADDR|null, "name": NAME|null, "rtt_ms": [1.0, ...]} ... then {"done": true, "reached": true, LAST}
+//   LAST:  "name": NAME|null, "key": KEY|null, "session": "none"|STATE, "cipher": "none"|CIPHER, "age_s": S|null (of the session)
 
 // ---- the mesh: other nodes, known by the address that they come from ----
 struct api_mesh_answer {

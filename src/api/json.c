@@ -136,6 +136,7 @@ static void add_session(void *list, const struct view_session *s)
     set(o, "address", json_addr(&s->address));
     set(o, "state", text(s->state));
     set(o, "cipher", text(s->cipher));
+    set(o, "age_s", s->age_s < 0 ? json_null() : json_integer(s->age_s));
     set(o, "rtt_ms", ms(s->rtt_us));
     set(o, "rx_bytes", number(s->rx_bytes));
     set(o, "tx_bytes", number(s->tx_bytes));
@@ -154,6 +155,8 @@ static void add_exit(void *list, const struct view_exit *e)
     set(o, "state", text(e->state));
     set(o, "families", families);
     set(o, "price", number(e->price));
+    set(o, "via", text_or_null(e->via));
+    set(o, "loss_percent", e->loss_percent < 0 ? json_null() : json_integer(e->loss_percent));
     json_array_append_new(list, o);
 }
 

@@ -22,6 +22,17 @@ static void rtt_line(const json_t *ms, char out[32])
     else text_rtt(ms, out);
 }
 
+static void session_line(const json_t *j)
+{
+    char span[32];
+    if (*text_of(j, "key")) printf("key      %s\n", text_of(j, "key"));
+    if (!*text_of(j, "session")) return;
+    printf("session  %s", text_of(j, "session"));
+    if (json_is_number(json_object_get(j, "age_s")))
+        printf(" for %s, %s", text_span(number_of(j, "age_s"), span), text_of(j, "cipher"));
+    printf("\n");
+}
+
 static int ping_line(const json_t *j, const char *address)
 {
     char rtt[32];
@@ -35,9 +46,8 @@ static int ping_line(const json_t *j, const char *address)
         return -1;
     }
     double sent = number_of(j, "sent"), received = number_of(j, "received");
-    printf("%.0f sent, %.0f answered\n", sent, received);
-    if (*text_of(j, "key")) printf("key      %s\n", text_of(j, "key"));
-    if (*text_of(j, "session")) printf("session  %s\n", text_of(j, "session"));
+    printf("%.0f sent, %.0f answered, %.0f %% lost\n", sent, received, sent > 0 ? 100 * (sent - received) / sent : 0);
+    session_line(j);
     return received > 0 ? EXIT_DONE : EXIT_FAILED;
 }
 
@@ -45,7 +55,7 @@ static int trace_line(const json_t *j)
 {
     if (!json_is_true(json_object_get(j, "done"))) {
         const char *address = text_of(j, "address"), *name = text_of(j, "name");
-        size_t i;
+        size_t i, asked = 0, lost = 0;
         json_t *ms;
         printf("%3.0f  %-39s", number_of(j, "hop"), *address ? address : "no answer");
         printf("  ");
@@ -56,14 +66,16 @@ static int trace_line(const json_t *j)
             char rtt[32];
             rtt_line(ms, rtt);
             printf("  %8s", rtt);
+            asked++;
+            if (*rtt == '*') lost++;
         }
+        if (lost) printf("  %zu %% lost", 100 * lost / asked);
         printf("\n");
         return -1;
     }
     bool reached = json_is_true(json_object_get(j, "reached"));
     if (!reached) printf("it was not reached\n");
-    if (*text_of(j, "key")) printf("key      %s\n", text_of(j, "key"));
-    if (*text_of(j, "session")) printf("session  %s\n", text_of(j, "session"));
+    session_line(j);
     return reached ? EXIT_DONE : EXIT_FAILED;
 }
 
@@ -127,8 +139,8 @@ const struct command cmd_ping = {
     .min = 1,
     .max = 1,
     .summary = "ask another node for a sign of life, over the mesh",
-    .text = "Asks the node with this address for an answer, several times, and tells how long each took, the node's "
-            "key and the session with it. "
+    .text = "Asks the node with this address for an answer, several times, and tells how long each took, how many "
+            "were lost, the node's key, and the session with it: since when it has had keys, and its cipher. "
             "Fails if there is no answer at all. With --json each line is a JSON object.",
     .options = ping_options,
     .asks = true,
@@ -142,8 +154,8 @@ const struct command cmd_trace = {
     .max = 1,
     .summary = "the way to another node, hop by hop",
     .text = "Tells every node on the way to this address, with the time that each takes to answer (* where it did "
-            "not), then the other end's key and "
-            "the session with it. Fails if the other end is not reached. With --json each line is a JSON object.",
+            "not, and then what part was lost), then the other end's key and "
+            "the session with it: since when it has had keys, and its cipher. Fails if the other end is not reached. With --json each line is a JSON object.",
     .options = trace_options,
     .asks = true,
     .reads = true,

@@ -87,12 +87,13 @@ static int sessions(const struct typed *t)
     json_t *list = http_get(t, "/v1/sessions", NULL), *s;
     if (!list) return EXIT_FAILED;
     size_t i;
-    struct table table = {.columns = 6, .right = {[3] = true, [4] = true, [5] = true}};
-    table_row(&table, "ADDRESS", "STATE", "CIPHER", "RTT", "RECEIVED", "SENT");
+    struct table table = {.columns = 7, .right = {[3] = true, [4] = true, [5] = true, [6] = true}};
+    table_row(&table, "ADDRESS", "STATE", "CIPHER", "AGE", "RTT", "RECEIVED", "SENT");
     json_array_foreach(list, i, s)
     {
-        char rtt[32], rx[32], tx[32];
-        table_row(&table, text_of(s, "address"), text_of(s, "state"), text_of(s, "cipher"),
+        char age[32] = "-", rtt[32], rx[32], tx[32];
+        if (json_is_number(json_object_get(s, "age_s"))) text_span(number_of(s, "age_s"), age);
+        table_row(&table, text_of(s, "address"), text_of(s, "state"), text_of(s, "cipher"), age,
                   text_rtt(json_object_get(s, "rtt_ms"), rtt), text_bytes(number_of(s, "rx_bytes"), rx),
                   text_bytes(number_of(s, "tx_bytes"), tx));
     }
@@ -107,19 +108,21 @@ static int exits(const struct typed *t)
     json_t *list = http_get(t, "/v1/exits", NULL), *e, *family;
     if (!list) return EXIT_FAILED;
     size_t i, k;
-    struct table table = {.columns = 7, .right = {[3] = true, [4] = true, [6] = true}};
-    table_row(&table, "NAME", "ADDRESS", "STATE", "METRIC", "RTT", "CARRIES", "PRICE");
+    struct table table = {.columns = 9, .right = {[4] = true, [5] = true, [6] = true, [8] = true}};
+    table_row(&table, "NAME", "ADDRESS", "STATE", "VIA", "METRIC", "RTT", "LOSS", "CARRIES", "PRICE");
     json_array_foreach(list, i, e)
     {
-        char metric[32], rtt[32], price[32], families[64] = "";
+        char metric[32], rtt[32], loss[32] = "-", price[32], families[64] = "";
+        if (json_is_number(json_object_get(e, "loss_percent")))
+            snprintf(loss, sizeof loss, "%.0f %%", number_of(e, "loss_percent"));
         json_array_foreach(json_object_get(e, "families"), k, family)
         {
             size_t n = strlen(families);
             snprintf(families + n, sizeof families - n, "%s%s", n ? " " : "",
                      json_is_string(family) ? json_string_value(family) : "");
         }
-        table_row(&table, text_of(e, "name"), text_of(e, "address"), text_of(e, "state"),
-                  cost_text(e, "metric", metric), text_rtt(json_object_get(e, "rtt_ms"), rtt), families,
+        table_row(&table, text_of(e, "name"), text_of(e, "address"), text_of(e, "state"), text_of(e, "via"),
+                  cost_text(e, "metric", metric), text_rtt(json_object_get(e, "rtt_ms"), rtt), loss, families,
                   number_of(e, "price") > 0 ? count_text(e, "price", price) : "free");
     }
     table_print(&table, "nobody in reach shares Internet");
@@ -155,7 +158,9 @@ const struct command cmd_sessions = {
     .name = "sessions",
     .words = "",
     .summary = "end-to-end sessions with other nodes",
-    .text = "Lists the encrypted sessions between this node and nodes anywhere in the mesh.",
+    .text = "Lists the encrypted sessions between this node and nodes anywhere in the mesh. AGE is how long a session "
+            "has had keys without a break; the keys themselves change every two minutes. RTT is that of the last "
+            "handshake that this node began. `byway trace` shows the way.",
     .asks = true,
     .reads = true,
     .run = sessions,
@@ -165,7 +170,9 @@ const struct command cmd_exits = {
     .words = "",
     .summary = "the nodes that share their Internet connection",
     .text =
-        "Lists the exits that this node knows of, which one is in use, and what they carry. `byway exit use` chooses.",
+        "Lists the exits that this node knows of, which one is in use, and what they carry. VIA is the neighbour, or "
+        "the link, by which each is reached; LOSS is what part of the latest signs of life was lost, of those to "
+        "which there is a tunnel. `byway exit use` chooses.",
     .asks = true,
     .reads = true,
     .run = exits,

@@ -71,6 +71,7 @@ struct view_session {
     struct bw_addr address;
     char state[16];
     char cipher[24];
+    int64_t age_s; // seconds that it has had keys without a break; -1: it has none
     int64_t rtt_us;
     uint64_t rx_bytes, tx_bytes;
 };
@@ -81,6 +82,8 @@ struct view_exit {
     uint32_t metric;
     int64_t rtt_us;
     char state[16]; // "active", "available", "standby", "failed"
+    char via[VIEW_LINK];  // name of the neighbour or link that it is reached by, "" if none
+    int loss_percent;     // of the latest heartbeats; -1: no tunnel to it
     bool v4, v6;
     uint64_t price; // 0 until the market exists
 };

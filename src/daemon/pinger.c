@@ -90,7 +90,11 @@ static void last_line(struct pinger *p)
                                 : json_pack("{s:b, s:i, s:i}", "done", 1, "sent", (int)p->sent, "received", (int)p->received);
         json_object_set_new(done, "name", *p->name ? json_string(p->name) : json_null());
         json_object_set_new(done, "key", *p->key ? json_string(p->key) : json_null());
-        json_object_set_new(done, "session", json_string(node_session_state(p->d->node, &p->ask.address)));
+        struct view_session s;
+        node_view_session(p->d->node, &p->ask.address, &s, os_clock_now());
+        json_object_set_new(done, "session", json_string(s.state));
+        json_object_set_new(done, "cipher", json_string(s.cipher));
+        json_object_set_new(done, "age_s", s.age_s < 0 ? json_null() : json_integer(s.age_s));
         api_reply_line(p->reply, done);
         api_reply_end(p->reply);
     }

@@ -70,7 +70,7 @@ static void on_routes(void *ctx, view_route_fn *fn, void *arg)
 static void on_sessions(void *ctx, view_session_fn *fn, void *arg)
 {
     struct daemon *d = ctx;
-    node_view_sessions(d->node, fn, arg);
+    node_view_sessions(d->node, fn, arg, os_clock_now());
 }
 
 static void on_exits(void *ctx, view_exit_fn *fn, void *arg)

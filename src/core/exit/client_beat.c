@@ -18,6 +18,7 @@
 #define CHANGE_GRACE_US (500 * BW_MS)
 #define SILENCE_MOST_US (2700 * BW_MS)
 #define SILENCE_STANDBY_US (3500 * BW_MS)
+#define LOST_AFTER_US (1 * BW_S) // for people: a heartbeat unanswered for so long was lost
 #define NEWS_US (10 * BW_S) // renewals because of news are not more frequent
 
 static bool is_active(const struct exitc *c, const struct exitc_tunnel *t)
@@ -89,6 +90,18 @@ void exitc_beat(struct exitc *c, struct exitc_tunnel *t, bw_time now)
 bw_time exitc_beat_deadline(const struct exitc *c, const struct exitc_tunnel *t)
 {
     return bw_time_min(bw_time_min(t->beat_next, t->expires), bw_time_min(dead_at(c, t), exitc_proof_deadline(c, t)));
+}
+
+int exitc_beat_loss(const struct exitc_tunnel *t, bw_time now)
+{
+    int sent = 0, lost = 0;
+    for (uint16_t k = 0; k < EXITC_BEATS && k < t->beat_seq; k++) {
+        bw_time at = t->beats[(uint16_t)(t->beat_seq - k) % EXITC_BEATS];
+        if (at && now - at < LOST_AFTER_US) continue; // under way
+        sent++;
+        if (at) lost++;
+    }
+    return sent ? 100 * lost / sent : -1;
 }
 
 // A tunnel whose gateway answers, and whose Internet, as far as that can be asked.

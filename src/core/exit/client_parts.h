@@ -34,5 +34,6 @@ void exitc_proof_refused(struct exitc *c, struct exitc_tunnel *t, uint16_t seq, 
 // client_beat.c
 void exitc_beat(struct exitc *c, struct exitc_tunnel *t, bw_time now); // sends what is due, fails what is silent
 bw_time exitc_beat_deadline(const struct exitc *c, const struct exitc_tunnel *t);
+int exitc_beat_loss(const struct exitc_tunnel *t, bw_time now); // per cent of the latest heartbeats; -1: none yet
 
 #endif

@@ -1,6 +1,7 @@
 // What people see of it: the status fields, the table of exits, counters.
 #include <stdio.h>
 
+#include "core/exit/client_parts.h"
 #include "core/exit/internet_parts.h"
 
 static void problem(struct view_status *v, const char *code, const char *text, const char *hint)
@@ -79,12 +80,19 @@ void internet_view_status(const struct internet *i, struct view_status *v, bw_ti
     share_problems(i, v, now);
 }
 
-static const char *entry_state(const struct exitc *c, const struct book_entry *e, bw_time now)
+static const struct exitc_tunnel *ready_tunnel(const struct exitc *c, const struct book_entry *e)
 {
     for (int k = 0; k < EXITC_TUNNELS; k++) {
         const struct exitc_tunnel *t = &c->tunnel[k];
-        if (t->state == EXITC_READY && bw_addr_eq(&t->exit, &e->address)) return k == c->active ? "active" : "standby";
+        if (t->state == EXITC_READY && bw_addr_eq(&t->exit, &e->address)) return t;
     }
+    return NULL;
+}
+
+static const char *entry_state(const struct exitc *c, const struct book_entry *e, bw_time now)
+{
+    const struct exitc_tunnel *t = ready_tunnel(c, e);
+    if (t) return c->active >= 0 && t == &c->tunnel[c->active] ? "active" : "standby";
     return e->metric < BOOK_UNREACHABLE && now >= e->blocked_until ? "available" : "failed";
 }
 
@@ -97,6 +105,8 @@ void internet_view_exits(const struct internet *i, view_exit_fn *each, void *ctx
                               .v6 = e->offer.v6, .price = e->offer.price};
         snprintf(v.name, sizeof v.name, "%s", e->offer.name);
         snprintf(v.state, sizeof v.state, "%s", entry_state(&i->client, e, now));
+        const struct exitc_tunnel *t = ready_tunnel(&i->client, e);
+        v.loss_percent = t ? exitc_beat_loss(t, now) : -1;
         each(ctx, &v);
     }
 }

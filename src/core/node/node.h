@@ -126,11 +126,11 @@ int node_request(struct node *n, const struct bw_addr *caller, const char *metho
 void node_view_status(struct node *n, struct view_status *v, bw_time now); // problems that the node itself can see included
 void node_view_peers(struct node *n, view_peer_fn *fn, void *ctx, bw_time now);
 void node_view_routes(struct node *n, view_route_fn *fn, void *ctx);
-void node_view_sessions(struct node *n, view_session_fn *fn, void *ctx);
+void node_view_sessions(struct node *n, view_session_fn *fn, void *ctx, bw_time now);
 void node_view_exits(struct node *n, view_exit_fn *fn, void *ctx, bw_time now);
 void node_view_counters(struct node *n, view_counter_fn *fn, void *ctx);
-// State of the end-to-end session with a mesh address: "up", "connecting", "asking", "idle", "none".
-const char *node_session_state(const struct node *n, const struct bw_addr *a);
+// The end-to-end session with a mesh address; its state is "none" if there is none.
+void node_view_session(struct node *n, const struct bw_addr *a, struct view_session *out, bw_time now);
 // The name that a mesh address goes by: its configuration's, or what it told us of itself; "" if unknown.
 const char *node_name_of(struct node *n, const struct bw_addr *a);
 

@@ -86,23 +86,37 @@ void node_session_punt(struct node *n, const struct fwd_punt *p)
 
 // ---- views ----
 
-const char *node_session_state(const struct node *n, const struct bw_addr *a)
+static void fill(struct view_session *v, const struct session_info *i, bw_time now)
+{
+    bool up = i->state == SESSION_UP;
+    *v = (struct view_session){.address = i->addr, .age_s = -1, .rtt_us = i->rtt_us, .rx_bytes = i->rx_bytes, .tx_bytes = i->tx_bytes};
+    snprintf(v->state, sizeof v->state, "%s", session_state_name(i->state));
+    snprintf(v->cipher, sizeof v->cipher, "%s", up ? sa_cipher_name(i->cipher) : "none");
+    if (up) v->age_s = (int64_t)((now - bw_time_min(now, i->up_since)) / BW_S);
+}
+
+void node_view_session(struct node *n, const struct bw_addr *a, struct view_session *out, bw_time now)
 {
     struct session_info i;
-    return sessions_info(n->sessions, a, &i) ? "none" : session_state_name(i.state);
+    n->now = now;
+    if (!sessions_info(n->sessions, a, &i)) {
+        fill(out, &i, now);
+        return;
+    }
+    *out = (struct view_session){.address = *a, .state = "none", .cipher = "none", .age_s = -1, .rtt_us = -1};
 }
 
 struct list {
     view_session_fn *fn;
     void *ctx;
+    bw_time now;
 };
 
 static void session_view(void *ctx, const struct session_info *i)
 {
     const struct list *l = ctx;
-    struct view_session v = {.address = i->addr, .rtt_us = i->rtt_us, .rx_bytes = i->rx_bytes, .tx_bytes = i->tx_bytes};
-    snprintf(v.state, sizeof v.state, "%s", session_state_name(i->state));
-    snprintf(v.cipher, sizeof v.cipher, "%s", i->state == SESSION_UP ? sa_cipher_name(i->cipher) : "none");
+    struct view_session v;
+    fill(&v, i, l->now);
     l->fn(l->ctx, &v);
 }
 
@@ -112,7 +126,7 @@ static void stock_view(struct node *n, const struct list *l)
     for (int slot = -1; (slot = linkset_next(n->links, slot)) >= 0;) {
         struct link_info i;
         if (linkset_info(n->links, (uint16_t)slot, &i) || i.kind != LINK_KIND_STOCK || i.state != LINK_UP) continue;
-        struct view_session v = {.address = bw_addr_is_zero(&i.addr) ? i.endpoint.addr : i.addr, .rtt_us = -1};
+        struct view_session v = {.address = bw_addr_is_zero(&i.addr) ? i.endpoint.addr : i.addr, .age_s = -1, .rtt_us = -1};
         snprintf(v.state, sizeof v.state, "plain");
         snprintf(v.cipher, sizeof v.cipher, "none");
         if (i.shared) {
@@ -123,9 +137,10 @@ static void stock_view(struct node *n, const struct list *l)
     }
 }
 
-void node_view_sessions(struct node *n, view_session_fn *fn, void *ctx)
+void node_view_sessions(struct node *n, view_session_fn *fn, void *ctx, bw_time now)
 {
-    struct list l = {fn, ctx};
+    struct list l = {fn, ctx, now};
+    n->now = now;
     sessions_each(n->sessions, session_view, &l);
     stock_view(n, &l);
 }

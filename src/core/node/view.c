@@ -129,9 +129,37 @@ void node_view_routes(struct node *n, view_route_fn *fn, void *ctx)
 
 // ---- exits and status ----
 
+// The neighbour, or at least the link, by which an address is reached; "" if it is not.
+static void via(struct node *n, const struct bw_addr *to, char out[VIEW_LINK])
+{
+    struct bw_prefix p = bw_prefix_host(to);
+    struct babel_route r;
+    struct link_info l;
+    out[0] = 0;
+    if (!babel_lookup(n->babel, &p, &r) || r.own || linkset_info(n->links, r.slot, &l)) return;
+    const char *name = r.slot < n->slots ? n->neighbours[r.slot].name : "";
+    if (*name) snprintf(out, VIEW_LINK, "%s", name);
+    else link_name(n, &l, out);
+}
+
+struct exit_list {
+    struct node *n;
+    view_exit_fn *fn;
+    void *ctx;
+};
+
+static void exit_view(void *ctx, const struct view_exit *e)
+{
+    struct exit_list *l = ctx;
+    struct view_exit v = *e;
+    via(l->n, &v.address, v.via);
+    l->fn(l->ctx, &v);
+}
+
 void node_view_exits(struct node *n, view_exit_fn *fn, void *ctx, bw_time now)
 {
-    internet_view_exits(n->internet, fn, ctx, now);
+    struct exit_list l = {n, fn, ctx};
+    internet_view_exits(n->internet, exit_view, &l, now);
 }
 
 static void add_problem(struct view_status *v, const char *code, const char *text, const char *hint)
@@ -188,16 +216,7 @@ void node_view_status(struct node *n, struct view_status *v, bw_time now)
     }
     babel_each_selected(n->babel, total_up, &v->routes);
     internet_view_status(n->internet, v, now);
-    if (!bw_addr_is_zero(&v->exit_address)) {
-        struct bw_prefix p = bw_prefix_host(&v->exit_address);
-        struct babel_route r;
-        struct link_info l;
-        if (babel_lookup(n->babel, &p, &r) && !r.own && !linkset_info(n->links, r.slot, &l)) {
-            const char *name = r.slot < n->slots ? n->neighbours[r.slot].name : "";
-            if (*name) snprintf(v->exit_via, sizeof v->exit_via, "%s", name);
-            else link_name(n, &l, v->exit_via);
-        }
-    }
+    if (!bw_addr_is_zero(&v->exit_address)) via(n, &v->exit_address, v->exit_via);
     link_problems(n, v);
 }
 

@@ -43,19 +43,20 @@ static void retire(struct sessions *ss, struct session *s, unsigned slot)
     move(ss, s, SA_OLD, &s->keys[slot]);
 }
 
-static void now_up(struct sessions *ss, struct session *s)
+static void now_up(struct sessions *ss, struct session *s, bw_time now)
 {
     if (s->half_open) ss->half_open--;
     s->half_open = false;
     ss->stats.handshakes++;
     // What is not kept now will be with the next keys, or asked for again.
-    if (!s->kept && ss->ops.keep_key && bucket_take(&ss->keeps, SESSION_KEEPS_PER_S, SESSION_KEEPS_BURST, ss->now)) {
+    if (!s->kept && ss->ops.keep_key && bucket_take(&ss->keeps, SESSION_KEEPS_PER_S, SESSION_KEEPS_BURST, now)) {
         ss->ops.keep_key(ss->ops.ctx, &s->addr, s->key);
         s->kept = true;
     }
     atomic_store_explicit(&s->shared->first_tx_unanswered, 0, memory_order_relaxed);
     if (s->up) return;
     s->up = true;
+    s->up_since = now;
     if (ss->ops.told) ss->ops.told(ss->ops.ctx, &s->addr, SESSION_UP);
 }
 
@@ -64,7 +65,7 @@ void keys_initiated(struct sessions *ss, struct session *s, struct sa *sa, struc
     index->sa = sa;
     retire(ss, s, SA_CURRENT);
     move(ss, s, SA_CURRENT, index);
-    now_up(ss, s);
+    now_up(ss, s, now);
     if (s->queued) session_flush(ss, s, now);
     else session_send_dummy(ss, s, now); // so that the responder may send
 }
@@ -101,7 +102,7 @@ void sessions_confirm(struct sessions *ss, uint32_t local_spi, bw_time now)
         if (s->attempt && memcmp(ss->config.identity->link_pk, s->key, BW_KEY_LEN) > 0) attempt_end(ss, s);
         if (!s->attempt) s->start_at = BW_NEVER;
     }
-    now_up(ss, s);
+    now_up(ss, s, now);
     session_flush(ss, s, now);
     session_due(ss, s, now + SESSION_POLL);
     sessions_settle(ss, now);

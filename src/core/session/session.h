@@ -116,6 +116,7 @@ struct session_info {
     uint16_t mtu;          // outer
     int64_t rtt_us;        // of the last handshake that we began; -1: none
     bw_time born;          // of the present keys; 0: none
+    bw_time up_since;      // SESSION_UP: it has had keys without a break since then
     uint64_t rx_bytes, tx_bytes, rx_packets, tx_packets;
 };
 void sessions_each(const struct sessions *ss, void (*fn)(void *ctx, const struct session_info *i), void *ctx); // oldest first

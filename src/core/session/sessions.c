@@ -242,6 +242,7 @@ static void fill(const struct sessions *ss, const struct session *s, struct sess
         i->cipher = tx->cipher;
         i->initiator = tx->initiator;
         i->born = tx->born;
+        i->up_since = s->up_since;
     } else if (s->attempt || s->start_at != BW_NEVER || s->keys[SA_NEXT].sa) {
         i->state = s->has_key ? SESSION_CONNECTING : SESSION_ASKING;
     }

@@ -93,6 +93,7 @@ struct session {
     STAILQ_HEAD(, waiting) queue;
     unsigned queued;
     bw_time start_at, due, since, notice_at, mtu_until;
+    bw_time up_since; // while up
     bw_time heard_at; // when it was seen that the other end sends under the current keys; 0: not since they changed
     int64_t rtt_us;
     uint16_t mtu;

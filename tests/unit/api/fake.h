@@ -149,7 +149,7 @@ static void fake_routes(void *ctx, view_route_fn *fn, void *arg)
 static void fake_sessions(void *ctx, view_session_fn *fn, void *arg)
 {
     (void)ctx;
-    struct view_session s = {.state = "up", .cipher = "AES-256-GCM", .rtt_us = 10000, .rx_bytes = 1, .tx_bytes = 2};
+    struct view_session s = {.state = "up", .cipher = "AES-256-GCM", .age_s = 75, .rtt_us = 10000, .rx_bytes = 1, .tx_bytes = 2};
     s.address = addr("fcbb::2");
     fn(arg, &s);
 }
@@ -157,7 +157,7 @@ static void fake_sessions(void *ctx, view_session_fn *fn, void *arg)
 static void fake_exits(void *ctx, view_exit_fn *fn, void *arg)
 {
     (void)ctx;
-    struct view_exit e = {.name = "barn", .metric = 96, .rtt_us = 3250, .state = "active", .v4 = true, .v6 = false};
+    struct view_exit e = {.name = "barn", .metric = 96, .rtt_us = 3250, .state = "active", .via = "eth0", .loss_percent = 6, .v4 = true, .v6 = false};
     e.address = addr("fcaa::1");
     fn(arg, &e);
 }
@@ -251,7 +251,7 @@ static int fake_trace(void *ctx, const struct api_probe *p, struct api_reply *r,
                                 1.5, 1.25, -1.0));
     api_reply_line(
         r, json_pack("{s:i, s:s, s:n, s:[f,f,f]}", "hop", 2, "address", "fcbb::3", "name", "rtt_ms", 2.5, 2.25, 2.0));
-    api_reply_line(r, json_pack("{s:b, s:b, s:n, s:s}", "done", 1, "reached", 1, "key", "session", "none"));
+    api_reply_line(r, json_pack("{s:b, s:b, s:n, s:s, s:s, s:i}", "done", 1, "reached", 1, "key", "session", "up", "cipher", "AES-256-GCM", "age_s", 125));
     api_reply_end(r);
     return 0;
 }

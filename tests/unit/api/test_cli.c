@@ -84,8 +84,8 @@ static void test_tables(void **state)
     says(out, "USED  PREFIX          METRIC  NEXT HOP  LINK  ROUTER                   SEQNO\n");
     says(out, "yes   fcbb::2/128         96  fe80::2   eth0  00:01:02:03:04:05:06:ff      7\n");
     says(out, "no    192.168.7.0/24       -  -         -     00:00:00:00:00:00:00:00      0\n");
-    says(byway(0, "sessions"), "fcbb::2  up     AES-256-GCM  10 ms       1 B   2 B\n");
-    says(byway(0, "exits"), "barn  fcaa::1  active      96  3.2 ms  ipv4      free\n");
+    says(byway(0, "sessions"), "fcbb::2  up     AES-256-GCM  1 min  10 ms       1 B   2 B\n");
+    says(byway(0, "exits"), "barn  fcaa::1  active  eth0      96  3.2 ms   6 %  ipv4      free\n");
 }
 
 static void test_changes(void **state)
@@ -139,9 +139,10 @@ static void test_ping_trace(void **state)
     (void)state;
     assert_string_equal(byway(0, "ping fcbb::2 --count=3"),
                         "1: fcbb::2 answers in 3.2 ms\n2: no answer\n3: fcbb::2 answers in 3.2 ms\n"
-                        "3 sent, 2 answered\nsession  none\n");
+                        "3 sent, 2 answered, 33 % lost\nsession  none\n");
     char *out = byway(0, "trace fcbb::3");
-    says(out, "  1  fcbb::2                                  barn              1.5 ms    1.2 ms         *\n");
+    says(out, "  1  fcbb::2                                  barn              1.5 ms    1.2 ms         *  33 % lost\n");
+    says(out, "session  up for 2 min, AES-256-GCM\n");
     says(byway(1, "ping 10.0.0.1"), "byway: that is no mesh address\n");
     says(byway(2, "ping here"), "`here` is no address");
     says(byway(2, "ping fcbb::2 --count x"), "--count needs a number");

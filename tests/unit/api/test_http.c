@@ -95,11 +95,11 @@ static void test_lists(void **state)
            "24\",\"router_id\":\"00:00:00:00:00:00:00:00\",\"metric\":65535,"
            "\"next_hop\":null,\"link\":null,\"selected\":false,\"seqno\":0}]");
     expect("http://byway/v1/sessions", 200,
-           "[{\"address\":\"fcbb::2\",\"state\":\"up\",\"cipher\":\"AES-256-GCM\",\"rtt_ms\":10.0,\"rx_bytes\":1,\"tx_"
+           "[{\"address\":\"fcbb::2\",\"state\":\"up\",\"cipher\":\"AES-256-GCM\",\"age_s\":75,\"rtt_ms\":10.0,\"rx_bytes\":1,\"tx_"
            "bytes\":2}]");
     expect("http://byway/v1/exits", 200,
            "[{\"address\":\"fcaa::1\",\"name\":\"barn\",\"metric\":96,\"rtt_ms\":3.25,\"state\":\"active\","
-           "\"families\":[\"ipv4\"],\"price\":0}]");
+           "\"families\":[\"ipv4\"],\"price\":0,\"via\":\"eth0\",\"loss_percent\":6}]");
     fake.route_count = 5000; // an answer of a megabyte
     j = get("/v1/routes");
     assert_int_equal(json_array_size(j), 5001);

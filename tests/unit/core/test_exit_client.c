@@ -396,6 +396,45 @@ static bw_time until_online(struct world *w, bool want, bw_time most)
 
 // ---- scenarios ----
 
+static void each_exit(void *ctx, const struct view_exit *e)
+{
+    ((struct view_exit *)ctx)[node_of(&e->address)] = *e;
+}
+
+static void loss_is_told_of_tunnels_only(void **state)
+{
+    (void)state;
+    struct world w;
+    start(&w);
+    run(&w, 60 * BW_S);
+    assert_true(online(&w));
+    struct view_exit v[NODES + 1] = {0};
+    internet_view_exits(w.house[ME].i, each_exit, v, w.now);
+    assert_string_equal(v[1].state, "active");
+    assert_string_equal(v[2].state, "standby");
+    assert_true(v[1].loss_percent == 0 && v[2].loss_percent == 0);
+    w.lose = 20;
+    int sum = 0, looks = 0;
+    for (int k = 0; k < 200; k++) { // several heartbeats apart; a round trip loses 36 of 100
+        run(&w, 5 * BW_S);
+        internet_view_exits(w.house[ME].i, each_exit, v, w.now);
+        for (int i = 1; i <= 3; i++) {
+            if (v[i].loss_percent < 0) continue;
+            assert_in_range(v[i].loss_percent, 0, 100);
+            sum += v[i].loss_percent;
+            looks++;
+        }
+    }
+    assert_in_range(looks, 200, 600);
+    assert_in_range(sum / looks, 20, 50);
+    kill_node(&w, 1);
+    run(&w, 20 * BW_S);
+    internet_view_exits(w.house[ME].i, each_exit, v, w.now);
+    assert_string_equal(v[1].state, "failed");
+    assert_int_equal(v[1].loss_percent, -1);
+    stop(&w);
+}
+
 static void first_join_and_standby(void **state)
 {
     (void)state;
@@ -883,6 +922,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(first_join_and_standby),
+        cmocka_unit_test(loss_is_told_of_tunnels_only),
         cmocka_unit_test(an_exit_dies),
         cmocka_unit_test(an_uplink_is_black_holed),
         cmocka_unit_test(back_only_after_it_was_better_for_a_while),

@@ -93,6 +93,7 @@ static void rekeys_lose_nothing(void **state)
     struct s_world *w = s_new(5);
     w->jitter_us = 15000;
     uint32_t k = 0;
+    bw_time first = w->now;
     for (bw_time end = w->now + 1000 * BW_S; w->now < end;) {
         s_data(w, 0, 1, k);
         s_data(w, 1, 0, k++);
@@ -102,7 +103,16 @@ static void rekeys_lose_nothing(void **state)
     assert_int_equal(w->node[0].got, k);
     assert_int_equal(w->node[1].got, k);
     assert_in_range(w->initiations, 8, 11); // every 120 s
-    for (int i = 0; i < 2; i++) assert_true(w->node[i].downs == 0);
+    for (int i = 0; i < 2; i++) {
+        struct session_info s = s_info(w, i, 1 - i);
+        assert_int_equal(w->node[i].downs, 0);
+        assert_true(s.up_since <= first + BW_S && s.born > first + 800 * BW_S); // new keys do not make a session young
+    }
+    s_for(w, 300 * BW_S); // nothing to say: the keys end, and what comes then is a new session
+    assert_int_equal(s_info(w, 0, 1).up_since, 0);
+    s_data(w, 0, 1, k);
+    s_for(w, BW_S);
+    assert_in_range(s_info(w, 0, 1).up_since, w->now - BW_S, w->now);
     s_end(w);
 }
 
