@@ -112,7 +112,7 @@ json_t *json_key(const uint8_t key[32]);
 char *json_print(const json_t *j);              // compact, to be freed; NULL: no memory
 
 // ---- metrics.c: the text of /metrics, to be freed ----
-char *metrics_text(const struct api_source *s, size_t *n);
+void metrics_text(const struct api_source *s, struct bw_text *t);
 
 // ---- stream.c ----
 struct api_reply *reply_new(struct request *q, bool events); // NULL: no memory

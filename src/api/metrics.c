@@ -1,42 +1,9 @@
 // /metrics: the Prometheus text format, version 0.0.4. Each name's samples stand together behind one TYPE line.
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "api/api_private.h"
-
-struct out {
-    char *p;
-    size_t n, cap;
-    bool bad;
-    char last[96]; // name of the latest counter, for its TYPE line
-};
-
-static void put(struct out *o, const char *fmt, ...) BW_PRINTF(2, 3);
-static void put(struct out *o, const char *fmt, ...)
-{
-    for (;;) {
-        va_list ap;
-        va_start(ap, fmt);
-        size_t room = o->cap - o->n;
-        int n = vsnprintf(o->p ? o->p + o->n : NULL, room, fmt, ap);
-        va_end(ap);
-        if (o->bad || n < 0) return;
-        if ((size_t)n < room) {
-            o->n += (size_t)n;
-            return;
-        }
-        size_t cap = 2 * o->cap + (size_t)n + 1024;
-        char *p = realloc(o->p, cap);
-        if (!p) {
-            o->bad = true;
-            return;
-        }
-        o->p = p;
-        o->cap = cap;
-    }
-}
 
 // A label's value with backslash, quote and newline escaped.
 static const char *label(const char *s, char *buf, size_t size)
@@ -50,45 +17,45 @@ static const char *label(const char *s, char *buf, size_t size)
     return buf;
 }
 
-static void head(struct out *o, const char *name, const char *type, const char *help)
+static void head(struct bw_text *t, const char *name, const char *type, const char *help)
 {
-    put(o, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
+    bw_put(t, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
 }
 
-static void status(struct out *o, const struct view_status *s)
+static void status(struct bw_text *t, const struct view_status *s)
 {
     char name[2 * VIEW_NAME], addr[BW_ADDR_TEXT];
-    head(o, "byway_info", "gauge", "Who this node is.");
-    put(o, "byway_info{name=\"%s\",address=\"%s\",version=\"%s\"} 1\n", label(s->name, name, sizeof name),
-        bw_addr_text(&s->address, addr), BYWAY_VERSION);
-    head(o, "byway_uptime_seconds", "counter", "Seconds since the node started.");
-    put(o, "byway_uptime_seconds %llu\n", (unsigned long long)s->uptime_s);
-    head(o, "byway_peers", "gauge", "Links that are up.");
-    put(o, "byway_peers %u\n", s->peers);
-    head(o, "byway_routes", "gauge", "Selected routes.");
-    put(o, "byway_routes %u\n", s->routes);
-    head(o, "byway_rx_bytes_total", "counter", "Bytes received from neighbours.");
-    put(o, "byway_rx_bytes_total %llu\n", (unsigned long long)s->rx_bytes);
-    head(o, "byway_tx_bytes_total", "counter", "Bytes sent to neighbours.");
-    put(o, "byway_tx_bytes_total %llu\n", (unsigned long long)s->tx_bytes);
-    head(o, "byway_exit_state", "gauge", "State of the way to the Internet: 1 for the state that holds.");
+    head(t, "byway_info", "gauge", "Who this node is.");
+    bw_put(t, "byway_info{name=\"%s\",address=\"%s\",version=\"%s\"} 1\n", label(s->name, name, sizeof name),
+           bw_addr_text(&s->address, addr), BYWAY_VERSION);
+    head(t, "byway_uptime_seconds", "counter", "Seconds since the node started.");
+    bw_put(t, "byway_uptime_seconds %llu\n", (unsigned long long)s->uptime_s);
+    head(t, "byway_peers", "gauge", "Links that are up.");
+    bw_put(t, "byway_peers %u\n", s->peers);
+    head(t, "byway_routes", "gauge", "Selected routes.");
+    bw_put(t, "byway_routes %u\n", s->routes);
+    head(t, "byway_rx_bytes_total", "counter", "Bytes received from neighbours.");
+    bw_put(t, "byway_rx_bytes_total %llu\n", (unsigned long long)s->rx_bytes);
+    head(t, "byway_tx_bytes_total", "counter", "Bytes sent to neighbours.");
+    bw_put(t, "byway_tx_bytes_total %llu\n", (unsigned long long)s->tx_bytes);
+    head(t, "byway_exit_state", "gauge", "State of the way to the Internet: 1 for the state that holds.");
     for (int i = VIEW_EXIT_NONE; i <= VIEW_EXIT_LOST; i++) {
-        put(o, "byway_exit_state{state=\"%s\"} %d\n", view_exit_state_name((enum view_exit_state)i),
-            (int)s->exit_state == i);
+        bw_put(t, "byway_exit_state{state=\"%s\"} %d\n", view_exit_state_name((enum view_exit_state)i),
+               (int)s->exit_state == i);
     }
-    head(o, "byway_share_state", "gauge", "State of sharing: 1 for the state that holds.");
+    head(t, "byway_share_state", "gauge", "State of sharing: 1 for the state that holds.");
     for (int i = VIEW_SHARE_OFF; i <= VIEW_SHARE_DOWN; i++) {
-        put(o, "byway_share_state{state=\"%s\"} %d\n", view_share_state_name((enum view_share_state)i),
-            (int)s->share_state == i);
+        bw_put(t, "byway_share_state{state=\"%s\"} %d\n", view_share_state_name((enum view_share_state)i),
+               (int)s->share_state == i);
     }
-    head(o, "byway_share_clients", "gauge", "Clients that go out through this node.");
-    put(o, "byway_share_clients %u\n", s->share_clients);
-    head(o, "byway_problems", "gauge", "Problems that byway status names.");
-    put(o, "byway_problems %u\n", s->problem_count);
+    head(t, "byway_share_clients", "gauge", "Clients that go out through this node.");
+    bw_put(t, "byway_share_clients %u\n", s->share_clients);
+    head(t, "byway_problems", "gauge", "Problems that byway status names.");
+    bw_put(t, "byway_problems %u\n", s->problem_count);
 }
 
 struct peer_pass {
-    struct out *o;
+    struct bw_text *t;
     int what;
 };
 enum { PEER_RX, PEER_TX, PEER_RTT, PEER_COST, PEER_FIELDS };
@@ -106,48 +73,47 @@ static void peer(void *arg, const struct view_peer *p)
     const struct peer_pass *pass = arg;
     char key[BW_KEY_TEXT], name[2 * VIEW_NAME], link[2 * VIEW_LINK];
     if (pass->what == PEER_RTT && p->rtt_us < 0) return;
-    put(pass->o, "%s{key=\"%s\",name=\"%s\",link=\"%s\"} ", peer_field[pass->what].name,
-        bw_base64_encode(p->key, 32, key), label(p->name, name, sizeof name), label(p->link, link, sizeof link));
+    bw_put(pass->t, "%s{key=\"%s\",name=\"%s\",link=\"%s\"} ", peer_field[pass->what].name,
+           bw_base64_encode(p->key, 32, key), label(p->name, name, sizeof name), label(p->link, link, sizeof link));
     switch (pass->what) {
-    case PEER_RX: put(pass->o, "%llu\n", (unsigned long long)p->rx_bytes); break;
-    case PEER_TX: put(pass->o, "%llu\n", (unsigned long long)p->tx_bytes); break;
-    case PEER_RTT: put(pass->o, "%lld.%06lld\n", (long long)p->rtt_us / 1000000, (long long)p->rtt_us % 1000000); break;
-    default: put(pass->o, "%u\n", p->cost);
+    case PEER_RX: bw_put(pass->t, "%llu\n", (unsigned long long)p->rx_bytes); break;
+    case PEER_TX: bw_put(pass->t, "%llu\n", (unsigned long long)p->tx_bytes); break;
+    case PEER_RTT: bw_put(pass->t, "%lld.%06lld\n", (long long)p->rtt_us / 1000000, (long long)p->rtt_us % 1000000); break;
+    default: bw_put(pass->t, "%u\n", p->cost);
     }
 }
+
+struct counter_pass {
+    struct bw_text *t;
+    char last[96]; // name of the latest counter, for its TYPE line
+};
 
 static void counter(void *arg, const struct view_counter *c)
 {
-    struct out *o = arg;
+    struct counter_pass *pass = arg;
     char value[256];
     size_t n = strlen(c->name);
-    if (strcmp(o->last, c->name)) {
-        snprintf(o->last, sizeof o->last, "%s", c->name);
-        put(o, "# TYPE %s %s\n", c->name, n > 6 && !strcmp(c->name + n - 6, "_total") ? "counter" : "gauge");
+    if (strcmp(pass->last, c->name)) {
+        snprintf(pass->last, sizeof pass->last, "%s", c->name);
+        bw_put(pass->t, "# TYPE %s %s\n", c->name, n > 6 && !strcmp(c->name + n - 6, "_total") ? "counter" : "gauge");
     }
     if (c->label)
-        put(o, "%s{%s=\"%s\"} %llu\n", c->name, c->label, label(c->label_value, value, sizeof value),
-            (unsigned long long)c->value);
-    else put(o, "%s %llu\n", c->name, (unsigned long long)c->value);
+        bw_put(pass->t, "%s{%s=\"%s\"} %llu\n", c->name, c->label, label(c->label_value, value, sizeof value),
+               (unsigned long long)c->value);
+    else bw_put(pass->t, "%s %llu\n", c->name, (unsigned long long)c->value);
 }
 
-char *metrics_text(const struct api_source *s, size_t *n)
+void metrics_text(const struct api_source *s, struct bw_text *t)
 {
-    struct out o = {0};
     struct view_status *v = calloc(1, sizeof *v);
-    if (!v) return NULL;
+    t->full |= !v;
+    if (!v) return;
     s->status(s->ctx, v);
-    status(&o, v);
+    status(t, v);
     free(v);
     for (int i = 0; i < PEER_FIELDS; i++) {
-        head(&o, peer_field[i].name, peer_field[i].type, peer_field[i].help);
-        s->peers(s->ctx, peer, &(struct peer_pass){&o, i});
+        head(t, peer_field[i].name, peer_field[i].type, peer_field[i].help);
+        s->peers(s->ctx, peer, &(struct peer_pass){t, i});
     }
-    s->counters(s->ctx, counter, &o);
-    if (o.bad) {
-        free(o.p);
-        return NULL;
-    }
-    *n = o.n;
-    return o.p;
+    s->counters(s->ctx, counter, &(struct counter_pass){.t = t});
 }

@@ -36,11 +36,12 @@ static enum MHD_Result get_exits(struct request *q)
 
 static enum MHD_Result get_metrics(struct request *q)
 {
-    size_t n;
-    char *text = metrics_text(&q->api->o.source, &n);
-    if (!text) return MHD_NO;
-    enum MHD_Result r = answer_text(q, MHD_HTTP_OK, "text/plain; version=0.0.4; charset=utf-8", text, n);
-    free(text);
+    struct bw_mem mem;
+    bw_mem_system(&mem);
+    struct bw_text t = {.mem = &mem};
+    metrics_text(&q->api->o.source, &t);
+    enum MHD_Result r = t.full ? MHD_NO : answer_text(q, MHD_HTTP_OK, "text/plain; version=0.0.4; charset=utf-8", t.p, t.n);
+    bw_text_free(&t);
     return r;
 }
 

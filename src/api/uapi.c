@@ -2,7 +2,6 @@
 #include "api/uapi.h"
 
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +16,7 @@
 struct uapi {
     struct uapi_handler h;
     const struct bw_log *log;
+    struct bw_mem mem; // of answers
     char path[108];
     uint64_t dev, ino;
     uv_pipe_t listen;
@@ -35,42 +35,6 @@ struct client {
     unsigned writing; // answers on their way
     bool ended;       // it will ask no more
 };
-
-struct text {
-    char *p;
-    size_t n, cap;
-    bool bad;
-};
-
-static void put(struct text *t, const char *fmt, ...) BW_PRINTF(2, 3);
-static void put(struct text *t, const char *fmt, ...)
-{
-    char part[256];
-    va_list ap;
-    va_start(ap, fmt);
-    int n = vsnprintf(part, sizeof part, fmt, ap);
-    va_end(ap);
-    if (n < 0 || (size_t)n >= sizeof part) t->bad = true;
-    if (t->bad) return;
-    if (t->n + (size_t)n > t->cap) {
-        size_t cap = 2 * t->cap + 1024;
-        char *p = malloc(cap); // not realloc: what is left behind holds keys
-        if (!p) {
-            t->bad = true;
-            return;
-        }
-        if (t->p) {
-            memcpy(p, t->p, t->n);
-            explicit_bzero(t->p, t->n);
-            free(t->p);
-        }
-        t->p = p;
-        t->cap = cap;
-    }
-    memcpy(t->p + t->n, part, (size_t)n);
-    t->n += (size_t)n;
-    explicit_bzero(part, sizeof part);
-}
 
 // ---- get ----
 
@@ -107,31 +71,31 @@ static void gather_peer(void *arg, const struct uapi_peer *p)
     g->v[g->n++] = *p;
 }
 
-static void peer_text(struct text *t, const struct uapi_peer *p)
+static void peer_text(struct bw_text *t, const struct uapi_peer *p)
 {
     char hex[65], endpoint[BW_ENDPOINT_TEXT];
-    put(t, "public_key=%s\n", bw_hex_encode(p->key, 32, hex));
-    if (p->has_psk) put(t, "preshared_key=%s\n", bw_hex_encode(p->psk, 32, hex));
-    if (p->endpoint.port) put(t, "endpoint=%s\n", bw_endpoint_text(&p->endpoint, endpoint));
-    put(t, "last_handshake_time_sec=%llu\nlast_handshake_time_nsec=%u\n", (unsigned long long)p->last_handshake_s,
-        p->last_handshake_ns);
-    put(t, "tx_bytes=%llu\nrx_bytes=%llu\n", (unsigned long long)p->tx_bytes, (unsigned long long)p->rx_bytes);
-    put(t, "persistent_keepalive_interval=%u\n", p->keepalive_s);
-    put(t, "allowed_ip=0.0.0.0/0\nallowed_ip=::/0\nprotocol_version=1\n");
+    bw_put(t, "public_key=%s\n", bw_hex_encode(p->key, 32, hex));
+    if (p->has_psk) bw_put(t, "preshared_key=%s\n", bw_hex_encode(p->psk, 32, hex));
+    if (p->endpoint.port) bw_put(t, "endpoint=%s\n", bw_endpoint_text(&p->endpoint, endpoint));
+    bw_put(t, "last_handshake_time_sec=%llu\nlast_handshake_time_nsec=%u\n", (unsigned long long)p->last_handshake_s,
+           p->last_handshake_ns);
+    bw_put(t, "tx_bytes=%llu\nrx_bytes=%llu\n", (unsigned long long)p->tx_bytes, (unsigned long long)p->rx_bytes);
+    bw_put(t, "persistent_keepalive_interval=%u\n", p->keepalive_s);
+    bw_put(t, "allowed_ip=0.0.0.0/0\nallowed_ip=::/0\nprotocol_version=1\n");
     explicit_bzero(hex, sizeof hex);
 }
 
-static void get(struct uapi *u, struct text *t)
+static void get(struct uapi *u, struct bw_text *t)
 {
     struct uapi_device d = {0};
     struct gather g = {0};
     char hex[65];
     u->h.device(u->h.ctx, &d);
     u->h.peers(u->h.ctx, gather_peer, &g);
-    put(t, "private_key=%s\nlisten_port=%u\n", bw_hex_encode(d.private_key, 32, hex), d.listen_port);
-    if (d.fwmark) put(t, "fwmark=%u\n", d.fwmark);
+    bw_put(t, "private_key=%s\nlisten_port=%u\n", bw_hex_encode(d.private_key, 32, hex), d.listen_port);
+    if (d.fwmark) bw_put(t, "fwmark=%u\n", d.fwmark);
     for (size_t i = 0; i < g.n; i++) peer_text(t, &g.v[i]);
-    put(t, "errno=%d\n\n", g.bad ? -ENOMEM : 0);
+    bw_put(t, "errno=%d\n\n", g.bad ? -ENOMEM : 0);
     explicit_bzero(hex, sizeof hex);
     explicit_bzero(&d, sizeof d);
     if (g.v) explicit_bzero(g.v, g.n * sizeof *g.v);
@@ -189,15 +153,15 @@ static int set(struct uapi *u, const struct uapi_request *r)
     return err;
 }
 
-static void answer(struct uapi *u, const char *request, size_t n, struct text *t)
+static void answer(struct uapi *u, const char *request, size_t n, struct bw_text *t)
 {
     struct uapi_request r;
     int err = uapi_parse(request, n, &r);
     if (err) {
-        put(t, "errno=%d\n\n", -err);
+        bw_put(t, "errno=%d\n\n", -err);
         return;
     }
-    if (r.set) put(t, "errno=%d\n\n", -set(u, &r));
+    if (r.set) bw_put(t, "errno=%d\n\n", -set(u, &r));
     else get(u, t);
     uapi_request_free(&r);
 }
@@ -229,7 +193,7 @@ static void client_close(struct client *c)
 
 struct writing {
     uv_write_t req;
-    struct text t;
+    struct bw_text t;
     struct client *c;
 };
 
@@ -237,19 +201,18 @@ static void on_written(uv_write_t *req, int status)
 {
     struct writing *w = (struct writing *)req;
     struct client *c = w->c;
-    explicit_bzero(w->t.p, w->t.n);
-    free(w->t.p);
+    bw_text_free(&w->t);
     free(w);
     c->writing--;
     if (status || (c->ended && !c->writing)) client_close(c);
 }
 
-static void reply(struct client *c, struct text t)
+static void reply(struct client *c, struct bw_text t)
 {
     struct writing *w = calloc(1, sizeof *w);
-    if (!w || t.bad || !t.n) {
+    if (!w || t.full) {
         free(w);
-        free(t.p);
+        bw_text_free(&t);
         client_close(c);
         return;
     }
@@ -259,7 +222,7 @@ static void reply(struct client *c, struct text t)
     c->writing++;
     if (!uv_write(&w->req, (uv_stream_t *)&c->pipe, &buf, 1, on_written)) return;
     c->writing--;
-    free(t.p);
+    bw_text_free(&t);
     free(w);
     client_close(c);
 }
@@ -269,7 +232,7 @@ static void take_requests(struct client *c)
 {
     char *end;
     while (c->len && (end = memmem(c->buf, c->len, "\n\n", 2)) && !uv_is_closing((uv_handle_t *)&c->pipe)) {
-        struct text t = {0};
+        struct bw_text t = {.mem = &c->u->mem};
         size_t n = (size_t)(end - c->buf);
         answer(c->u, c->buf, n, &t);
         memmove(c->buf, end + 2, c->len - n - 2);
@@ -342,6 +305,7 @@ int uapi_open(struct uapi **out, uv_loop_t *loop, const char *dir, const char *i
     }
     u->h = *h;
     u->log = log;
+    bw_mem_system(&u->mem);
     LIST_INIT(&u->clients);
     int len = snprintf(u->path, sizeof u->path, "%s/%s.sock", dir ? dir : "/var/run/wireguard", ifname);
     int fd = BW_ERR_RANGE;

@@ -1,5 +1,7 @@
 #include "base/text.h"
 
+#include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 
 static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -75,4 +77,41 @@ int bw_hex_decode(const char *s, void *out, size_t n)
         o[i] = (uint8_t)(a << 4 | b);
     }
     return 0;
+}
+
+void bw_text_free(struct bw_text *t)
+{
+    if (t->p) explicit_bzero(t->p, t->cap);
+    bw_free(t->mem, t->p, t->cap);
+    *t = (struct bw_text){.mem = t->mem};
+}
+
+// Not bw_resize, which may leave a copy behind.
+static bool grow(struct bw_text *t, size_t more)
+{
+    struct bw_text wider = *t;
+    wider.cap = 2 * t->cap + more + 1024;
+    wider.p = t->mem ? bw_alloc(t->mem, wider.cap) : NULL;
+    if (!wider.p) return false;
+    if (t->n) memcpy(wider.p, t->p, t->n);
+    bw_text_free(t);
+    *t = wider;
+    return true;
+}
+
+void bw_put(struct bw_text *t, const char *fmt, ...)
+{
+    while (!t->full) {
+        va_list ap;
+        va_start(ap, fmt);
+        size_t room = t->cap - t->n;
+        int n = vsnprintf(room ? t->p + t->n : NULL, room, fmt, ap);
+        va_end(ap);
+        if (n >= 0 && (size_t)n < room) {
+            t->n += (size_t)n;
+            return;
+        }
+        t->full = n < 0 || !grow(t, (size_t)n);
+        if (room) t->p[t->n] = 0;
+    }
 }

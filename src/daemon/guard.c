@@ -1,9 +1,9 @@
 #include "daemon/guard.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "base/text.h"
 #include "daemon/netconf.h"
 #include "os/why.h"
 
@@ -14,74 +14,57 @@
 static const char lan4[] = "10.0.0.0/8, 169.254.0.0/16, 172.16.0.0/12, 192.168.0.0/16";
 static const char lan6[] = "fd00::/8, fe80::/10";
 
-struct text {
-    char *p;
-    size_t n, cap;
-    bool full;
-};
-
-static void add(struct text *t, const char *fmt, ...) BW_PRINTF(2, 3);
-static void add(struct text *t, const char *fmt, ...)
+static void dns(struct bw_text *t)
 {
-    va_list ap;
-    va_start(ap, fmt);
-    int n = vsnprintf(t->p + t->n, t->cap - t->n, fmt, ap);
-    va_end(ap);
-    if (n < 0 || (size_t)n >= t->cap - t->n) t->full = true;
-    else t->n += (size_t)n;
+    bw_put(t, "    meta l4proto { tcp, udp } th dport { 53, 853 } counter reject\n");
 }
 
-static void dns(struct text *t)
+static void lan(struct bw_text *t)
 {
-    add(t, "    meta l4proto { tcp, udp } th dport { 53, 853 } counter reject\n");
-}
-
-static void lan(struct text *t)
-{
-    add(t, "    ip daddr { %s } accept\n    ip6 daddr { %s } accept\n", lan4, lan6);
+    bw_put(t, "    ip daddr { %s } accept\n    ip6 daddr { %s } accept\n", lan4, lan6);
 }
 
 // What an interface needs to have an address at all, and what never leaves the wire.
-static void wire(struct text *t)
+static void wire(struct bw_text *t)
 {
-    add(t, "    udp sport 68 udp dport 67 accept\n    udp sport 546 udp dport 547 accept\n");
-    add(t, "    icmpv6 type { nd-router-solicit, nd-router-advert, nd-neighbor-solicit, nd-neighbor-advert } ip6 hoplimit 255 accept\n");
-    add(t, "    ip daddr 224.0.0.0/24 accept\n    ip protocol igmp accept\n    ip6 daddr ff02::/16 accept\n");
+    bw_put(t, "    udp sport 68 udp dport 67 accept\n    udp sport 546 udp dport 547 accept\n");
+    bw_put(t, "    icmpv6 type { nd-router-solicit, nd-router-advert, nd-neighbor-solicit, nd-neighbor-advert } ip6 hoplimit 255 accept\n");
+    bw_put(t, "    ip daddr 224.0.0.0/24 accept\n    ip protocol igmp accept\n    ip6 daddr ff02::/16 accept\n");
 }
 
-static void output(struct text *t, const struct guard_rules *r)
+static void output(struct bw_text *t, const struct guard_rules *r)
 {
-    add(t, "  chain output {\n    type filter hook output priority 10; policy accept\n");
-    add(t, "    oifname { \"lo\", \"%s\" } accept\n    meta mark %#x accept\n", r->tun, NETCONF_MARK);
+    bw_put(t, "  chain output {\n    type filter hook output priority 10; policy accept\n");
+    bw_put(t, "    oifname { \"lo\", \"%s\" } accept\n    meta mark %#x accept\n", r->tun, NETCONF_MARK);
     if (r->dns) dns(t);
     if (r->killswitch) {
         wire(t);
         lan(t);
-        add(t, "    counter reject with icmpx type admin-prohibited\n");
+        bw_put(t, "    counter reject with icmpx type admin-prohibited\n");
     }
-    add(t, "  }\n");
+    bw_put(t, "  }\n");
 }
 
-static void forward(struct text *t, const struct guard_rules *r)
+static void forward(struct bw_text *t, const struct guard_rules *r)
 {
-    add(t, "  chain forward {\n    type filter hook forward priority 10; policy accept\n");
-    add(t, "    oifname \"%s\" accept\n", r->tun);
-    if (r->dns) add(t, "    iifname != \"%s\" meta l4proto { tcp, udp } th dport { 53, 853 } counter reject\n", r->tun);
+    bw_put(t, "  chain forward {\n    type filter hook forward priority 10; policy accept\n");
+    bw_put(t, "    oifname \"%s\" accept\n", r->tun);
+    if (r->dns) bw_put(t, "    iifname != \"%s\" meta l4proto { tcp, udp } th dport { 53, 853 } counter reject\n", r->tun);
     if (r->killswitch) {
         lan(t);
-        add(t, "    counter reject with icmpx type admin-prohibited\n");
+        bw_put(t, "    counter reject with icmpx type admin-prohibited\n");
     }
-    add(t, "  }\n");
+    bw_put(t, "  }\n");
 }
 
 int guard_ruleset(const struct guard_rules *r, char *out, size_t cap)
 {
-    struct text t = {.p = out, .cap = cap};
+    struct bw_text t = {.p = out, .cap = cap};
     if (!cap) return BW_ERR_SHORT;
-    add(&t, "table inet " GUARD_TABLE " {\n");
+    bw_put(&t, "table inet " GUARD_TABLE " {\n");
     output(&t, r);
     forward(&t, r);
-    add(&t, "}\n");
+    bw_put(&t, "}\n");
     return t.full ? BW_ERR_SHORT : (int)t.n;
 }
 

@@ -2,13 +2,13 @@
 
 #include <linux/if_addr.h>
 #include <net/if.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/text.h"
 #include "os/child.h"
 #include "os/clock.h"
 #include "os/file.h"
@@ -46,23 +46,6 @@ struct lan {
 
 // ---- text ----
 
-struct text {
-    char *p;
-    size_t n, cap;
-    bool full;
-};
-
-static void add(struct text *t, const char *fmt, ...) BW_PRINTF(2, 3);
-static void add(struct text *t, const char *fmt, ...)
-{
-    va_list ap;
-    va_start(ap, fmt);
-    int n = vsnprintf(t->p + t->n, t->cap - t->n, fmt, ap);
-    va_end(ap);
-    if (n < 0 || (size_t)n >= t->cap - t->n) t->full = true;
-    else t->n += (size_t)n;
-}
-
 static struct bw_addr host(const struct bw_prefix *p, uint8_t number)
 {
     struct bw_addr a = p->addr;
@@ -72,18 +55,18 @@ static struct bw_addr host(const struct bw_prefix *p, uint8_t number)
 
 int lan_dnsmasq(const struct lan_net *nets, unsigned count, const char *state_dir, char *out, size_t cap)
 {
-    struct text t = {.p = out, .cap = cap};
+    struct bw_text t = {.p = out, .cap = cap};
     char from[BW_ADDR_TEXT], to[BW_ADDR_TEXT];
     if (!cap) return BW_ERR_SHORT;
-    add(&t, "# Made by byway for [lan]; it is written anew whenever something changes.\n");
-    add(&t, "user=root\ngroup=root\npid-file=\nlog-facility=-\nquiet-dhcp\nquiet-dhcp6\nquiet-ra\n");
-    add(&t, "bind-dynamic\nexcept-interface=lo\nno-hosts\nbogus-priv\ncache-size=1000\nclear-on-reload\n");
-    add(&t, "resolv-file=%s/lan.resolv\ndhcp-leasefile=%s/lan.leases\ndhcp-authoritative\nenable-ra\n", state_dir, state_dir);
+    bw_put(&t, "# Made by byway for [lan]; it is written anew whenever something changes.\n");
+    bw_put(&t, "user=root\ngroup=root\npid-file=\nlog-facility=-\nquiet-dhcp\nquiet-dhcp6\nquiet-ra\n");
+    bw_put(&t, "bind-dynamic\nexcept-interface=lo\nno-hosts\nbogus-priv\ncache-size=1000\nclear-on-reload\n");
+    bw_put(&t, "resolv-file=%s/lan.resolv\ndhcp-leasefile=%s/lan.leases\ndhcp-authoritative\nenable-ra\n", state_dir, state_dir);
     for (unsigned i = 0; i < count; i++) {
         struct bw_addr first = host(&nets[i].v4, 10), last = host(&nets[i].v4, 250);
-        add(&t, "interface=%s\n", nets[i].name);
-        add(&t, "dhcp-range=%s,%s,255.255.255.0,1h\n", bw_addr_text(&first, from), bw_addr_text(&last, to));
-        add(&t, "dhcp-range=%s,ra-stateless,64,1h\n", bw_addr_text(&nets[i].v6.addr, from));
+        bw_put(&t, "interface=%s\n", nets[i].name);
+        bw_put(&t, "dhcp-range=%s,%s,255.255.255.0,1h\n", bw_addr_text(&first, from), bw_addr_text(&last, to));
+        bw_put(&t, "dhcp-range=%s,ra-stateless,64,1h\n", bw_addr_text(&nets[i].v6.addr, from));
     }
     return t.full ? BW_ERR_SHORT : (int)t.n;
 }
@@ -273,11 +256,11 @@ static void halt(struct lan *l)
 static int write_servers(struct lan *l, const struct lan_want *w, char *why, size_t n)
 {
     char text[sizeof l->servers], a[BW_ADDR_TEXT], scope[IF_NAMESIZE];
-    struct text t = {.p = text, .cap = sizeof text};
-    add(&t, "# Made by byway for dnsmasq.\n");
+    struct bw_text t = {.p = text, .cap = sizeof text};
+    bw_put(&t, "# Made by byway for dnsmasq.\n");
     for (size_t i = 0; i < w->server_count; i++) {
         bool scoped = w->servers[i].scope && if_indextoname(w->servers[i].scope, scope);
-        add(&t, "nameserver %s%s%s\n", bw_addr_text(&w->servers[i].addr, a), scoped ? "%" : "", scoped ? scope : "");
+        bw_put(&t, "nameserver %s%s%s\n", bw_addr_text(&w->servers[i].addr, a), scoped ? "%" : "", scoped ? scope : "");
     }
     if (!strcmp(text, l->servers)) return 0;
     int err = os_file_write(l->resolv, text, t.n, 0644, true); // dnsmasq looks at it again by itself

@@ -1,6 +1,5 @@
 #include "daemon/share.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,24 +14,7 @@
 #define TCP6_OVERHEAD 60
 #define COUNTED_MAX 8192 // clients whose connections are counted; more than there are leases
 
-// ---- text that grows; too much is remembered, not overrun ----
-
-struct text {
-    char *p;
-    size_t n, cap;
-    bool full;
-};
-
-static void add(struct text *t, const char *fmt, ...) BW_PRINTF(2, 3);
-static void add(struct text *t, const char *fmt, ...)
-{
-    va_list ap;
-    va_start(ap, fmt);
-    int n = vsnprintf(t->p + t->n, t->cap - t->n, fmt, ap);
-    va_end(ap);
-    if (n < 0 || (size_t)n >= t->cap - t->n) t->full = true;
-    else t->n += (size_t)n;
-}
+// ---- the rules as text ----
 
 static bool is_set(const struct bw_addr *a)
 {
@@ -71,28 +53,30 @@ static bool is_network(const struct bw_prefix *p)
     return p->len >= (bw_prefix_is_v4(p) ? 96 + 8 : 16) && !is_documentation(p);
 }
 
-static void add_prefixes(struct text *t, bool v4, const struct bw_prefix *p, unsigned count, bool (*take)(const struct bw_prefix *))
+static void add_prefixes(struct bw_text *t, bool v4, const struct bw_prefix *p, unsigned count,
+                         bool (*take)(const struct bw_prefix *))
 {
     char text[BW_PREFIX_TEXT];
     for (unsigned i = 0; i < count; i++)
-        if (bw_prefix_is_v4(&p[i]) == v4 && (!take || take(&p[i]))) add(t, ", %s", bw_prefix_text(&p[i], text));
+        if (bw_prefix_is_v4(&p[i]) == v4 && (!take || take(&p[i]))) bw_put(t, ", %s", bw_prefix_text(&p[i], text));
 }
 
-static void add_set(struct text *t, const char *name, bool v4, const char *fixed, const struct bw_prefix *p, unsigned count,
+static void add_set(struct bw_text *t, const char *name, bool v4, const char *fixed, const struct bw_prefix *p, unsigned count,
                     bool (*take)(const struct bw_prefix *))
 {
-    add(t, "  set %s {\n    type %s; flags interval; auto-merge\n    elements = { %s", name, v4 ? "ipv4_addr" : "ipv6_addr", fixed);
+    bw_put(t, "  set %s {\n    type %s; flags interval; auto-merge\n    elements = { %s", name,
+           v4 ? "ipv4_addr" : "ipv6_addr", fixed);
     add_prefixes(t, v4, p, count, take);
-    add(t, " }\n  }\n");
+    bw_put(t, " }\n  }\n");
 }
 
-static void sets(struct text *t, const struct share_rules *r)
+static void sets(struct bw_text *t, const struct share_rules *r)
 {
     add_set(t, "bounds4", true, bounds4, r->connected, r->connected_count, is_network);
     add_set(t, "bounds6", false, bounds6, r->connected, r->connected_count, is_network);
     if (r->share.wanted && r->connections_client) {
-        add(t, "  set each4 {\n    type ipv4_addr; flags dynamic; size %u\n  }\n", COUNTED_MAX);
-        add(t, "  set each6 {\n    type ipv6_addr; flags dynamic; size %u\n  }\n", COUNTED_MAX);
+        bw_put(t, "  set each4 {\n    type ipv4_addr; flags dynamic; size %u\n  }\n", COUNTED_MAX);
+        bw_put(t, "  set each6 {\n    type ipv6_addr; flags dynamic; size %u\n  }\n", COUNTED_MAX);
     }
     add_set(t, "direct4", true, private4, r->imports, r->import_count, NULL);
     add_set(t, "direct6", false, private6, r->imports, r->import_count, NULL);
@@ -100,49 +84,49 @@ static void sets(struct text *t, const struct share_rules *r)
 
 // ---- this machine ----
 
-static void allow_rule(struct text *t, const struct config_rule *a)
+static void allow_rule(struct bw_text *t, const struct config_rule *a)
 {
     const char *proto = a->what == CONFIG_ALLOW_TCP ? "tcp" : "udp";
     switch (a->what) {
-    case CONFIG_ALLOW_ALL: add(t, "    accept\n"); break;
+    case CONFIG_ALLOW_ALL: bw_put(t, "    accept\n"); break;
     case CONFIG_ALLOW_ICMP:
-        add(t, "    icmp type echo-request accept\n    icmpv6 type echo-request accept\n");
+        bw_put(t, "    icmp type echo-request accept\n    icmpv6 type echo-request accept\n");
         break;
     case CONFIG_ALLOW_TCP:
     case CONFIG_ALLOW_UDP:
-        if (a->from == a->to) add(t, "    %s dport %u accept\n", proto, a->from);
-        else add(t, "    %s dport %u-%u accept\n", proto, a->from, a->to);
+        if (a->from == a->to) bw_put(t, "    %s dport %u accept\n", proto, a->from);
+        else bw_put(t, "    %s dport %u-%u accept\n", proto, a->from, a->to);
         break;
     }
 }
 
-static void dns_rule(struct text *t, const struct bw_prefix *pool, const struct bw_addr *gateway)
+static void dns_rule(struct bw_text *t, const struct bw_prefix *pool, const struct bw_addr *gateway)
 {
     char p[BW_PREFIX_TEXT], g[BW_ADDR_TEXT];
     if (!pool->len) return;
     const char *ip = family(bw_prefix_is_v4(pool));
-    add(t, "    %s saddr %s %s daddr %s meta l4proto { tcp, udp } th dport 53 accept\n", ip, bw_prefix_text(pool, p), ip,
-        bw_addr_text(gateway, g));
+    bw_put(t, "    %s saddr %s %s daddr %s meta l4proto { tcp, udp } th dport 53 accept\n", ip, bw_prefix_text(pool, p), ip,
+           bw_addr_text(gateway, g));
 }
 
 // A client that comes out of the tunnel may ask the gateway; the machine's other addresses are as far from it as its LAN.
-static void gateway_rule(struct text *t, const struct bw_prefix *pool, const struct bw_addr *gateway)
+static void gateway_rule(struct bw_text *t, const struct bw_prefix *pool, const struct bw_addr *gateway)
 {
     char p[BW_PREFIX_TEXT], g[BW_ADDR_TEXT];
     if (!pool->len) return;
     const char *ip = family(bw_prefix_is_v4(pool));
-    add(t, "    %s saddr %s %s daddr != %s counter reject with icmpx type admin-prohibited\n", ip, bw_prefix_text(pool, p), ip,
-        bw_addr_text(gateway, g));
+    bw_put(t, "    %s saddr %s %s daddr != %s counter reject with icmpx type admin-prohibited\n", ip, bw_prefix_text(pool, p), ip,
+           bw_addr_text(gateway, g));
 }
 
-static void input(struct text *t, const struct share_rules *r)
+static void input(struct bw_text *t, const struct share_rules *r)
 {
     char mesh[BW_ADDR_TEXT];
-    add(t, "  chain input {\n    type filter hook input priority filter; policy accept\n");
-    add(t, "    iifname != \"%s\" accept\n    ct state established,related accept\n", r->tun);
-    add(t, "    icmpv6 type { destination-unreachable, packet-too-big, time-exceeded, parameter-problem } accept\n");
-    add(t, "    ip6 saddr fc00::/8 ip6 daddr %s tcp dport %u accept\n", bw_addr_text(&r->mesh, mesh), SHARE_API_PORT);
-    if (r->shares) add(t, "    ip6 saddr fc00::/8 ip6 daddr fc00::e tcp dport %u accept\n", SHARE_API_PORT);
+    bw_put(t, "  chain input {\n    type filter hook input priority filter; policy accept\n");
+    bw_put(t, "    iifname != \"%s\" accept\n    ct state established,related accept\n", r->tun);
+    bw_put(t, "    icmpv6 type { destination-unreachable, packet-too-big, time-exceeded, parameter-problem } accept\n");
+    bw_put(t, "    ip6 saddr fc00::/8 ip6 daddr %s tcp dport %u accept\n", bw_addr_text(&r->mesh, mesh), SHARE_API_PORT);
+    if (r->shares) bw_put(t, "    ip6 saddr fc00::/8 ip6 daddr fc00::e tcp dport %u accept\n", SHARE_API_PORT);
     if (r->share.wanted) {
         gateway_rule(t, &r->share.pool4, &r->share.gateway4);
         gateway_rule(t, &r->share.pool6, &r->share.gateway6);
@@ -150,14 +134,14 @@ static void input(struct text *t, const struct share_rules *r)
         dns_rule(t, &r->share.pool6, &r->share.gateway6);
     }
     for (uint32_t i = 0; r->allow && i < r->allow->count; i++) allow_rule(t, &r->allow->rules[i]);
-    add(t, "    counter drop\n  }\n");
+    bw_put(t, "    counter drop\n  }\n");
 }
 
 // The underlay's own packets, should a believed prefix lie over a neighbour's address, would go round in circles.
-static void output(struct text *t, const struct share_rules *r)
+static void output(struct bw_text *t, const struct share_rules *r)
 {
-    add(t, "  chain output {\n    type filter hook output priority filter; policy accept\n");
-    add(t, "    oifname \"%s\" meta mark %#x counter drop\n  }\n", r->tun, NETCONF_MARK);
+    bw_put(t, "  chain output {\n    type filter hook output priority filter; policy accept\n");
+    bw_put(t, "    oifname \"%s\" meta mark %#x counter drop\n  }\n", r->tun, NETCONF_MARK);
 }
 
 // ---- packets that pass through ----
@@ -170,45 +154,46 @@ static uint16_t clamp_mtu(const struct share_rules *r)
     return mtu;
 }
 
-static void clamp(struct text *t, const struct share_rules *r)
+static void clamp(struct bw_text *t, const struct share_rules *r)
 {
     unsigned mtu = clamp_mtu(r);
-    add(t, "    meta nfproto ipv4 tcp flags & (syn | rst) == syn tcp option maxseg size set %u\n", mtu - TCP4_OVERHEAD);
-    add(t, "    meta nfproto ipv6 tcp flags & (syn | rst) == syn tcp option maxseg size set %u\n", mtu - TCP6_OVERHEAD);
+    bw_put(t, "    meta nfproto ipv4 tcp flags & (syn | rst) == syn tcp option maxseg size set %u\n", mtu - TCP4_OVERHEAD);
+    bw_put(t, "    meta nfproto ipv6 tcp flags & (syn | rst) == syn tcp option maxseg size set %u\n", mtu - TCP6_OVERHEAD);
 }
 
-static void pool_rule(struct text *t, const struct bw_prefix *pool, const char *end, const char *verdict)
+static void pool_rule(struct bw_text *t, const struct bw_prefix *pool, const char *end, const char *verdict)
 {
     char p[BW_PREFIX_TEXT];
-    if (pool->len) add(t, "    %s %s %s %s\n", family(bw_prefix_is_v4(pool)), end, bw_prefix_text(pool, p), verdict);
+    if (pool->len) bw_put(t, "    %s %s %s %s\n", family(bw_prefix_is_v4(pool)), end, bw_prefix_text(pool, p), verdict);
 }
 
-static void from_mesh(struct text *t, const struct share_rules *r)
+static void from_mesh(struct bw_text *t, const struct share_rules *r)
 {
-    add(t, "  chain from_mesh {\n");
+    bw_put(t, "  chain from_mesh {\n");
     clamp(t, r);
-    add(t, "    ct state established,related accept\n");
+    bw_put(t, "    ct state established,related accept\n");
     if (r->share.wanted) {
         pool_rule(t, &r->share.pool4, "saddr", "goto internet");
         pool_rule(t, &r->share.pool6, "saddr", "goto internet");
     }
     for (unsigned i = 0; i < r->export_count; i++) pool_rule(t, &r->exports[i], "daddr", "accept");
-    if (r->stock) add(t, "    goto internet\n");
-    add(t, "    counter drop\n  }\n");
+    if (r->stock) bw_put(t, "    goto internet\n");
+    bw_put(t, "    counter drop\n  }\n");
 }
 
-static void blocked_ports(struct text *t, const struct share_rules *r)
+static void blocked_ports(struct bw_text *t, const struct share_rules *r)
 {
     static const char *const protocols[] = {[CONFIG_ALLOW_ALL] = "{ tcp, udp }", [CONFIG_ALLOW_TCP] = "tcp", [CONFIG_ALLOW_UDP] = "udp"};
     for (unsigned i = 0; i < r->block_count; i++) {
         const struct config_rule *b = &r->block[i];
         if (b->what == CONFIG_ALLOW_ICMP) continue;
-        add(t, "    meta l4proto %s th dport %u-%u counter reject with icmpx type admin-prohibited\n", protocols[b->what], b->from, b->to);
+        bw_put(t, "    meta l4proto %s th dport %u-%u counter reject with icmpx type admin-prohibited\n", protocols[b->what],
+               b->from, b->to);
     }
 }
 
 // How many connections clients may have. What goes beyond that is told so at once: a new one can be tried when others end.
-static void connections(struct text *t, const struct share_rules *r, const struct bw_prefix *pool)
+static void connections(struct bw_text *t, const struct share_rules *r, const struct bw_prefix *pool)
 {
     char p[BW_PREFIX_TEXT];
     if (!pool->len) return;
@@ -216,129 +201,131 @@ static void connections(struct text *t, const struct share_rules *r, const struc
     const char *ip = family(v4);
     bw_prefix_text(pool, p);
     if (r->connections_client)
-        add(t, "    %s saddr %s ct state new add @each%d { %s saddr ct count over %u } counter reject with icmpx type admin-prohibited\n", ip,
-            p, v4 ? 4 : 6, ip, r->connections_client);
+        bw_put(t, "    %s saddr %s ct state new add @each%d { %s saddr ct count over %u } counter reject with icmpx type "
+                  "admin-prohibited\n", ip, p, v4 ? 4 : 6, ip, r->connections_client);
     if (r->connections)
-        add(t, "    %s saddr %s ct state new ct count over %u counter reject with icmpx type admin-prohibited\n", ip, p, r->connections);
+        bw_put(t, "    %s saddr %s ct state new ct count over %u counter reject with icmpx type admin-prohibited\n", ip, p,
+               r->connections);
 }
 
 // Clients and stock peers: out through the uplink (or, for stock peers, our own exit), and nowhere else.
-static void internet(struct text *t, const struct share_rules *r)
+static void internet(struct bw_text *t, const struct share_rules *r)
 {
-    add(t, "  chain internet {\n");
-    add(t, "    ip daddr @bounds4 counter reject with icmpx type admin-prohibited\n");
-    add(t, "    ip6 daddr @bounds6 counter reject with icmpx type admin-prohibited\n");
+    bw_put(t, "  chain internet {\n");
+    bw_put(t, "    ip daddr @bounds4 counter reject with icmpx type admin-prohibited\n");
+    bw_put(t, "    ip6 daddr @bounds6 counter reject with icmpx type admin-prohibited\n");
     blocked_ports(t, r);
     if (r->share.wanted) {
         connections(t, r, &r->share.pool4);
         connections(t, r, &r->share.pool6);
     }
-    if (r->exit.active) add(t, "    oifname \"%s\" accept\n", r->tun);
-    if (r->uplink4) add(t, "    meta nfproto ipv4 oifname \"%s\" accept\n", r->uplink4);
-    if (r->uplink6) add(t, "    meta nfproto ipv6 oifname \"%s\" accept\n", r->uplink6);
-    add(t, "    counter reject with icmpx type no-route\n  }\n");
+    if (r->exit.active) bw_put(t, "    oifname \"%s\" accept\n", r->tun);
+    if (r->uplink4) bw_put(t, "    meta nfproto ipv4 oifname \"%s\" accept\n", r->uplink4);
+    if (r->uplink6) bw_put(t, "    meta nfproto ipv6 oifname \"%s\" accept\n", r->uplink6);
+    bw_put(t, "    counter reject with icmpx type no-route\n  }\n");
 }
 
-static void to_mesh(struct text *t, const struct share_rules *r)
+static void to_mesh(struct bw_text *t, const struct share_rules *r)
 {
-    add(t, "  chain to_mesh {\n");
+    bw_put(t, "  chain to_mesh {\n");
     clamp(t, r);
-    add(t, "    ct state established,related accept\n");
+    bw_put(t, "    ct state established,related accept\n");
     if (r->share.wanted) { // clients are reached by answers only
         pool_rule(t, &r->share.pool4, "daddr", "counter drop");
         pool_rule(t, &r->share.pool6, "daddr", "counter drop");
     }
-    add(t, "    accept\n  }\n");
+    bw_put(t, "    accept\n  }\n");
 }
 
-static void lan_names(struct text *t, const struct share_rules *r)
+static void lan_names(struct bw_text *t, const struct share_rules *r)
 {
-    add(t, "{ ");
-    for (unsigned i = 0; i < r->lan_count; i++) add(t, "%s\"%s\"", i ? ", " : "", r->lan[i].name);
-    add(t, " }");
+    bw_put(t, "{ ");
+    for (unsigned i = 0; i < r->lan_count; i++) bw_put(t, "%s\"%s\"", i ? ", " : "", r->lan[i].name);
+    bw_put(t, " }");
 }
 
 // The kernel's switch is for all interfaces: it would make a router between the machine's other networks as well.
-static void nothing_else(struct text *t, const struct share_rules *r, bool v4)
+static void nothing_else(struct bw_text *t, const struct share_rules *r, bool v4)
 {
     for (int out = 0; out < 2; out++) {
-        add(t, "%s %sifname != { \"%s\"", out ? "" : v4 ? "    meta nfproto ipv4" : "    meta nfproto ipv6", out ? "o" : "i", r->tun);
-        for (unsigned i = 0; i < r->lan_count; i++) add(t, ", \"%s\"", r->lan[i].name);
-        add(t, " }");
+        bw_put(t, "%s %sifname != { \"%s\"", out ? "" : v4 ? "    meta nfproto ipv4" : "    meta nfproto ipv6", out ? "o" : "i",
+               r->tun);
+        for (unsigned i = 0; i < r->lan_count; i++) bw_put(t, ", \"%s\"", r->lan[i].name);
+        bw_put(t, " }");
     }
-    add(t, " counter drop\n");
+    bw_put(t, " counter drop\n");
 }
 
-static void forward(struct text *t, const struct share_rules *r)
+static void forward(struct bw_text *t, const struct share_rules *r)
 {
-    add(t, "  chain forward {\n    type filter hook forward priority filter; policy accept\n");
-    add(t, "    iifname \"%s\" jump from_mesh\n    oifname \"%s\" jump to_mesh\n", r->tun, r->tun);
+    bw_put(t, "  chain forward {\n    type filter hook forward priority filter; policy accept\n");
+    bw_put(t, "    iifname \"%s\" jump from_mesh\n    oifname \"%s\" jump to_mesh\n", r->tun, r->tun);
     if (r->closed4) nothing_else(t, r, true);
     if (r->closed6) nothing_else(t, r, false);
     if (r->lan_count) { // nobody comes in from beside the tunnel
-        add(t, "    iifname != ");
+        bw_put(t, "    iifname != ");
         lan_names(t, r);
-        add(t, " oifname ");
+        bw_put(t, " oifname ");
         lan_names(t, r);
-        add(t, " ct state != { established, related } counter drop\n");
+        bw_put(t, " ct state != { established, related } counter drop\n");
     }
-    add(t, "  }\n");
+    bw_put(t, "  }\n");
 }
 
 // ---- address translation ----
 
-static void masquerade(struct text *t, const struct bw_prefix *pool, const char *uplink)
+static void masquerade(struct bw_text *t, const struct bw_prefix *pool, const char *uplink)
 {
     char p[BW_PREFIX_TEXT];
     if (pool->len && uplink)
-        add(t, "    %s saddr %s oifname \"%s\" masquerade\n", family(bw_prefix_is_v4(pool)), bw_prefix_text(pool, p), uplink);
+        bw_put(t, "    %s saddr %s oifname \"%s\" masquerade\n", family(bw_prefix_is_v4(pool)), bw_prefix_text(pool, p), uplink);
 }
 
 // What leaves through our own exit carries the leased address, whoever sent it.
-static void leave_through_exit(struct text *t, const struct share_rules *r, const struct bw_addr *inner, const char *direct)
+static void leave_through_exit(struct bw_text *t, const struct share_rules *r, const struct bw_addr *inner, const char *direct)
 {
     char a[BW_ADDR_TEXT];
     if (!r->exit.active || !is_set(inner)) return;
     const char *ip = family(bw_addr_is_v4(inner));
     bw_addr_text(inner, a);
-    add(t, "    oifname \"%s\" %s saddr != %s %s daddr != @%s snat %s to %s\n", r->tun, ip, a, ip, direct, ip, a);
+    bw_put(t, "    oifname \"%s\" %s saddr != %s %s daddr != @%s snat %s to %s\n", r->tun, ip, a, ip, direct, ip, a);
 }
 
 // The house's machines go out as this one: to the mesh with its mesh address, to the Internet through the exit (above) or,
 // while this machine uses its own connection, with the uplink's.
-static void leave_the_house(struct text *t, const struct share_rules *r)
+static void leave_the_house(struct bw_text *t, const struct share_rules *r)
 {
     char mesh[BW_ADDR_TEXT];
     if (!r->lan_count) return;
-    add(t, "    iifname ");
+    bw_put(t, "    iifname ");
     lan_names(t, r);
-    add(t, " oifname \"%s\" ip6 daddr @direct6 snat ip6 to %s\n    iifname ", r->tun, bw_addr_text(&r->mesh, mesh));
+    bw_put(t, " oifname \"%s\" ip6 daddr @direct6 snat ip6 to %s\n    iifname ", r->tun, bw_addr_text(&r->mesh, mesh));
     lan_names(t, r);
-    add(t, " oifname != \"%s\" oifname != ", r->tun);
+    bw_put(t, " oifname != \"%s\" oifname != ", r->tun);
     lan_names(t, r);
-    add(t, " masquerade\n");
+    bw_put(t, " masquerade\n");
 }
 
-static void postrouting(struct text *t, const struct share_rules *r)
+static void postrouting(struct bw_text *t, const struct share_rules *r)
 {
-    add(t, "  chain postrouting {\n    type nat hook postrouting priority srcnat; policy accept\n");
+    bw_put(t, "  chain postrouting {\n    type nat hook postrouting priority srcnat; policy accept\n");
     if (r->share.wanted) {
         masquerade(t, &r->share.pool4, r->uplink4);
         masquerade(t, &r->share.pool6, r->uplink6);
     }
-    if (r->stock && r->uplink4) add(t, "    meta nfproto ipv4 iifname \"%s\" oifname \"%s\" masquerade\n", r->tun, r->uplink4);
-    if (r->stock && r->uplink6) add(t, "    meta nfproto ipv6 iifname \"%s\" oifname \"%s\" masquerade\n", r->tun, r->uplink6);
+    if (r->stock && r->uplink4) bw_put(t, "    meta nfproto ipv4 iifname \"%s\" oifname \"%s\" masquerade\n", r->tun, r->uplink4);
+    if (r->stock && r->uplink6) bw_put(t, "    meta nfproto ipv6 iifname \"%s\" oifname \"%s\" masquerade\n", r->tun, r->uplink6);
     leave_through_exit(t, r, &r->exit.inner4, "direct4");
     leave_through_exit(t, r, &r->exit.inner6, "direct6");
     leave_the_house(t, r);
-    add(t, "  }\n");
+    bw_put(t, "  }\n");
 }
 
 int share_ruleset(const struct share_rules *r, char *out, size_t cap)
 {
-    struct text t = {.p = out, .cap = cap};
+    struct bw_text t = {.p = out, .cap = cap};
     if (!cap) return BW_ERR_SHORT;
-    add(&t, "table inet " SHARE_TABLE " {\n");
+    bw_put(&t, "table inet " SHARE_TABLE " {\n");
     sets(&t, r);
     input(&t, r);
     output(&t, r);
@@ -347,7 +334,7 @@ int share_ruleset(const struct share_rules *r, char *out, size_t cap)
     to_mesh(&t, r);
     forward(&t, r);
     postrouting(&t, r);
-    add(&t, "}\n");
+    bw_put(&t, "}\n");
     return t.full ? BW_ERR_SHORT : (int)t.n;
 }
 

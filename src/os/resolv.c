@@ -5,13 +5,13 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <net/if.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/text.h"
 #include "os/file.h"
 #include "os/ns.h"
 #include "os/resolv_ways.h"
@@ -230,42 +230,27 @@ static void original_text(const struct os_resolv *r, char out[TEXT_MAX])
     if (k > 0 && k < (int)sizeof at) read_text(at, out);
 }
 
-struct text {
-    char *p;
-    size_t n, cap;
-};
-
-static void add(struct text *t, const char *fmt, ...) BW_PRINTF(2, 3);
-static void add(struct text *t, const char *fmt, ...)
-{
-    va_list ap;
-    va_start(ap, fmt);
-    int k = vsnprintf(t->p + t->n, t->cap - t->n, fmt, ap);
-    va_end(ap);
-    if (k > 0) t->n = t->n + (size_t)k < t->cap ? t->n + (size_t)k : t->cap - 1;
-}
-
 // Lines that say how to look up, not where, stay; but answers of the mesh's servers are not trusted with the AD bit.
-static void keep_options(struct text *t, char *original)
+static void keep_options(struct bw_text *t, char *original)
 {
     char *rest;
     for (char *line = strtok_r(original, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
-        if (begins(line, "search") || begins(line, "domain")) add(t, "%s\n", line);
+        if (begins(line, "search") || begins(line, "domain")) bw_put(t, "%s\n", line);
         if (!begins(line, "options")) continue;
         char *word_rest, *word = strtok_r(line, " \t", &word_rest);
         for (; word; word = strtok_r(NULL, " \t", &word_rest))
-            if (strcmp(word, "trust-ad")) add(t, "%s ", word);
-        add(t, "\n");
+            if (strcmp(word, "trust-ad")) bw_put(t, "%s ", word);
+        bw_put(t, "\n");
     }
 }
 
 static int set_file(struct os_resolv *r, const struct bw_addr *servers, size_t count, char *why, size_t n)
 {
     char text[TEXT_MAX], now[TEXT_MAX], addr[BW_ADDR_TEXT];
-    struct text t = {.p = text, .cap = sizeof text};
+    struct bw_text t = {.p = text, .cap = sizeof text};
     original_text(r, now);
-    add(&t, "%s", r->marker);
-    for (size_t i = 0; i < count; i++) add(&t, "nameserver %s\n", bw_addr_text(&servers[i], addr));
+    bw_put(&t, "%s", r->marker);
+    for (size_t i = 0; i < count; i++) bw_put(&t, "nameserver %s\n", bw_addr_text(&servers[i], addr));
     keep_options(&t, now);
     read_text(r->path, now);
     if (!strcmp(now, text)) return 0;

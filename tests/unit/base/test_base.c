@@ -8,6 +8,7 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/text.h"
 #include "base/time.h"
 
 static void test_addresses(void **state)
@@ -172,6 +173,70 @@ static void test_base64_and_hex(void **state)
     assert_int_equal(bw_hex_decode("00ff1g", back, 3), BW_ERR_MALFORMED);
 }
 
+static void test_text_in_a_room(void **state)
+{
+    (void)state;
+    char room[8];
+    struct bw_text t = {.p = room, .cap = sizeof room};
+    bw_put(&t, "%d-", 12);
+    bw_put(&t, "%s", "abcd"); // the last that fits: the NUL has room
+    assert_string_equal(room, "12-abcd");
+    assert_true(t.n == 7 && !t.full);
+    bw_put(&t, "%s", "");
+    assert_false(t.full);
+    t.n = 3;
+    bw_put(&t, "%s", "abcde");
+    assert_true(t.full && t.n == 3);
+    assert_string_equal(room, "12-"); // nothing in part
+    bw_put(&t, "x");
+    assert_string_equal(room, "12-"); // and nothing behind what is missing
+    struct bw_text none = {0};
+    bw_put(&none, "x");
+    assert_true(none.full && !none.n);
+}
+
+// Says no from the given byte on, and looks whether what comes back was wiped.
+struct strict_mem {
+    struct bw_mem mem, heap;
+    size_t most;
+    bool unwiped;
+};
+static void *strict_resize(struct bw_mem *m, void *old, size_t old_size, size_t new_size)
+{
+    struct strict_mem *s = (struct strict_mem *)m;
+    for (size_t i = 0; i < old_size; i++) s->unwiped |= ((char *)old)[i] != 0;
+    if (new_size && m->used + new_size > s->most) return NULL;
+    return s->heap.resize(&s->heap, old, old_size, new_size);
+}
+
+static void test_text_that_grows(void **state)
+{
+    (void)state;
+    struct strict_mem s = {.mem.resize = strict_resize, .most = 100000};
+    bw_mem_system(&s.heap);
+    struct bw_text t = {.mem = &s.mem};
+    char want[20000];
+    size_t n = 0;
+    for (int i = 0; i < 2000; i++) {
+        bw_put(&t, "line %d\n", i);
+        n += (size_t)snprintf(want + n, sizeof want - n, "line %d\n", i);
+    }
+    want[5000] = 0;
+    bw_put(&t, "%s", want); // longer than what is there to spare
+    assert_false(t.full);
+    assert_true(t.n == n + 5000 && t.p[t.n] == 0 && !memcmp(t.p + n, want, 5001));
+    size_t before = t.n;
+    s.most = t.cap + 100;
+    while (!t.full && t.n < 200000) bw_put(&t, "%s", want);
+    assert_true(t.full && t.n < t.cap && (t.n - before) % 5000 == 0 && t.p[t.n] == 0);
+    bw_text_free(&t);
+    assert_true(!t.p && !t.n && !t.full && !s.mem.used && !s.unwiped);
+    s.most = 0;
+    bw_put(&t, "x");
+    assert_true(t.full && !t.p);
+    bw_text_free(&t);
+}
+
 // The first and the last of the vectors that come with SipHash-2-4: key 00..0f, input 00..n-1.
 static void test_siphash(void **state)
 {
@@ -213,7 +278,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_addresses), cmocka_unit_test(test_prefixes), cmocka_unit_test(test_endpoints), cmocka_unit_test(test_cursors),
-        cmocka_unit_test(test_memory), cmocka_unit_test(test_base64_and_hex), cmocka_unit_test(test_siphash), cmocka_unit_test(test_log_and_errors),
+        cmocka_unit_test(test_memory), cmocka_unit_test(test_base64_and_hex), cmocka_unit_test(test_siphash), cmocka_unit_test(test_text_in_a_room), cmocka_unit_test(test_text_that_grows), cmocka_unit_test(test_log_and_errors),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
