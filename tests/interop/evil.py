@@ -82,6 +82,7 @@ class Relay(threading.Thread):
     """Forwards IPv6 between two interfaces of a node, between the mesh addresses a (on the first side) and b.
 
     flip, drop, repeat: the share of packets whose one bit is changed, that are lost, that come again later;
+    lie: says of every sealed packet that there is no way for it, and carries it all the same;
     reorder: so many are held back and let go in any order; suppress: types of session messages that vanish;
     answer: a function of a session question (source, destination, nonce) that gives a packet to send back.
     What is seen is counted: seen[what], and plain lists what should not have been."""
@@ -108,6 +109,7 @@ class Relay(threading.Thread):
         self.flip = self.drop = self.repeat = 0.0
         self.reorder = 0
         self.suppress, self.answer = (), None
+        self.lie = False
 
     def run(self):
         while not self.ended:
@@ -157,6 +159,8 @@ class Relay(threading.Thread):
                 self.send(side, self.answer(p[8:24], dst, p[52:60]))
             return
         out = 1 - side
+        if self.lie and kind == ESP:
+            self.send(side, icmp_error(self.own, 1, 0, 0, p))
         if self.rnd.random() < self.repeat and self.recent[side]:
             self.seen["repeated"] += 1
             for _ in range(3):

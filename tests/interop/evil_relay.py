@@ -201,6 +201,17 @@ with step("a relay that injects achieves nothing"):
     for m in more:
         for reason, least in (("plain", COUNT), ("esp_auth", COUNT / 2), ("esp_spi", COUNT / 2), ("esp_replay", 1)):
             check(m.get(reason, 0) >= least, "dropped as %s: %s" % (reason, m.get(reason, 0)))
+with step("a relay that says there is no way is heard by pings and ends no connection"):
+    with relay.lock:
+        relay.lie = True
+    # Tunnel mode, both families, then transport mode: the error is about the ping, not about ciphertext.
+    for to, source, words in ((WEB, r"192\.0\.0\.8", "Destination Host Unreachable"), (WEB6, "fd77::e", "Address unreachable"), (nb.address, "fd77::e", "No route")):
+        out = wait_until(lambda: (lambda o: o if words in o else None)(a.status("ping", "-n", "-c", "2", "-i", "0.3", "-W", "2", to)[1]), 10, words)
+        check(re.search("From %s .*%s" % (source, words), out), out)
+    transfers("says there is no way")
+    judge("says there is no way")
+    with relay.lock:
+        relay.be_good()
 with step("once it stops there is no trace of it"):
     wait_until(lambda: a.ping(nb.address, count=20) and b.ping(na.address, count=20), 10, "20 of 20 answers")
 

@@ -91,13 +91,13 @@ int end_seal(struct fwd *f, const struct fwd_snapshot *s, const struct path *p, 
     uint8_t *inner = outer + end_room(p), *esp = outer + IP6_HEADER;
     bool transport = p->seal == PATH_TRANSPORT;
     uint8_t head[IP6_HEADER], begin[SESSION_TRACE_BYTES], next = transport ? inner[6] : inner[0] >> 4 == 4 ? IP_IPIP : IP_IPV6;
-    bool trace = transport && session_trace_wanted(inner[7], next);
+    bool trace = session_trace_wanted(inner);
     size_t payload = transport ? n - IP6_HEADER : n;
     uint32_t seq;
     if (!p->session) return want_session(f, p, inner, n, now);
     if (transport) memcpy(head, inner, sizeof head); // it moves to where ESP's header is not
     else tunnel_out(s, p, head, inner);
-    if (trace) memcpy(begin, inner + IP6_HEADER, payload < sizeof begin ? payload : sizeof begin);
+    if (trace) memcpy(begin, inner + (n - payload), payload < sizeof begin ? payload : sizeof begin);
     // On an error nothing has been written yet: the inner packet is whole.
     int len = sa_seal(p->session->tx, f->thread, esp, payload, next, &seq, now);
     if (len < 0) return want_session(f, p, inner, n, now);

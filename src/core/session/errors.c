@@ -7,6 +7,7 @@
 #include "core/session/set.h"
 
 #define TOO_BIG 2
+#define HOPS 64
 #define QUOTE (IP6_HEADER + 8)                     // where the quoted packet begins
 #define QUOTE_MIN (QUOTE + IP6_HEADER + ESP_AAD)   // its SPI and sequence number must be there
 
@@ -61,6 +62,54 @@ static void translate(struct sessions *ss, const struct session *s, const uint8_
     if (ss->ops.deliver) ss->ops.deliver(ss->ops.ctx, out, IP6_HEADER + n);
 }
 
+// Whether whoever sent the packet that begins so can make something of an error about it: the question of a ping, or the first
+// fragment of what has ports. An error about an error, or about an answer, is for nobody.
+static bool answerable(const struct session_trace *t, size_t *header)
+{
+    const uint8_t *q = t->bytes;
+    bool v4 = t->next == IP_IPIP;
+    if (t->count < (v4 ? 20 : IP6_HEADER)) return false;
+    *header = v4 ? (q[0] & 15u) * 4 : IP6_HEADER;
+    if (*header < 20 || t->count < *header + 8 || (v4 && (ip_get16(q + 6) & 0x1fff))) return false;
+    uint8_t proto = v4 ? q[9] : q[6];
+    if (proto == (v4 ? IP_ICMP : IP_ICMPV6)) return q[*header] == (v4 ? 8 : 128);
+    return proto == IP_UDP || proto == IP_TCP;
+}
+
+// Tunnel mode (RFC 2473 section 8.2): whatever keeps the outer packet from its end, to the inner one's sender that end is out of
+// reach: address unreachable, or for IPv4 host unreachable, from the address that stands for nodes without one (RFC 7600).
+static void translate_tunnel(struct sessions *ss, const uint8_t *p, const struct session_trace *t)
+{
+    uint8_t out[QUOTE + SESSION_TRACE_BYTES] = {0};
+    size_t header, n;
+    if (!answerable(t, &header)) return;
+    if (t->next == IP_IPIP) {
+        static const uint8_t fixed[16] = {0x45, 0xc0, [8] = HOPS, IP_ICMP, [12] = 192, 0, 0, 8};
+        n = 28 + header + 8;
+        memcpy(out, fixed, sizeof fixed);
+        ip_put16(out + 2, (uint16_t)n);
+        memcpy(out + 16, t->bytes + 12, 4);
+        ip4_checksum(out, 20);
+        out[20] = 3;
+        out[21] = 1;
+        memcpy(out + 28, t->bytes, header + 8);
+        csum_store(out + 22, csum_add(0, out + 20, n - 20));
+    } else {
+        struct bw_addr relay, to;
+        uint8_t *icmp = out + IP6_HEADER;
+        n = QUOTE + t->count;
+        memcpy(relay.b, p + 8, sizeof relay.b);
+        memcpy(to.b, t->bytes + 8, sizeof to.b);
+        ip6_header(out, 0, (uint16_t)(n - IP6_HEADER), IP_ICMPV6, HOPS, &relay, &to);
+        icmp[0] = 1;
+        icmp[1] = 3;
+        memcpy(icmp + 8, t->bytes, t->count);
+        csum_store(icmp + 2, csum_add(csum_pseudo(out + 8, out + 24, 16, IP_ICMPV6, (uint32_t)(n - IP6_HEADER)), icmp, n - IP6_HEADER));
+    }
+    ss->stats.errors_translated++;
+    if (ss->ops.deliver) ss->ops.deliver(ss->ops.ctx, out, n);
+}
+
 void sessions_icmp_error(struct sessions *ss, const uint8_t *p, size_t n, bw_time now)
 {
     struct bw_addr peer;
@@ -78,7 +127,12 @@ void sessions_icmp_error(struct sessions *ss, const uint8_t *p, size_t n, bw_tim
         session_drop(ss, SESSION_DROP_ERROR);
         return;
     }
-    if (p[IP6_HEADER] == TOO_BIG && !lower_mtu(ss, s, p, quoted, now)) session_drop(ss, SESSION_DROP_ERROR);
-    else if (session_trace_get(ss->traces, spi, seq, &t)) translate(ss, s, p, quoted, &t);
+    bool too_big = p[IP6_HEADER] == TOO_BIG;
+    if (too_big && !lower_mtu(ss, s, p, quoted, now)) {
+        session_drop(ss, SESSION_DROP_ERROR);
+    } else if (session_trace_take(ss->traces, spi, seq, &t)) {
+        if (t.next != IP_IPIP && t.next != IP_IPV6) translate(ss, s, p, quoted, &t);
+        else if (!too_big && p[IP6_HEADER] <= 4) translate_tunnel(ss, p, &t); // the next one that is too big is told so here
+    }
     sessions_settle(ss, now);
 }

@@ -45,8 +45,7 @@ static bool seal_and_send(struct sessions *ss, struct session *s, struct sa *a, 
     else ip6_header(out, 0, 0, 0, HOPS, me, &s->addr);
     ip_put16(out + 4, (uint16_t)len);
     out[6] = ESP_PROTOCOL;
-    if (transport && session_trace_wanted(packet[7], next))
-        session_trace_put(ss->traces, a->remote_spi, seq, next, packet + IP6_HEADER, payload);
+    if (session_trace_wanted(packet)) session_trace_put(ss->traces, a->remote_spi, seq, next, packet + (n - payload), payload);
     ss->ops.send(ss->ops.ctx, &s->addr, out, IP6_HEADER + (size_t)len);
     return true;
 }

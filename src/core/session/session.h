@@ -63,7 +63,7 @@ struct sessions_ops { // called during calls into the module; none may call back
     void *ctx;
     // A whole IPv6 packet from us to mesh address `to`, to be routed and sent as it is. False: there is no way at the moment.
     bool (*send)(void *ctx, const struct bw_addr *to, const uint8_t *packet, size_t n);
-    void (*deliver)(void *ctx, const uint8_t *packet, size_t n); // an IPv6 packet for this machine; may be NULL
+    void (*deliver)(void *ctx, const uint8_t *packet, size_t n); // an IP packet for this machine, or that it forwards; may be NULL
     void (*changed)(void *ctx); // sessions_table() gives another table: publish it before the present input is over
     int (*persist_tai)(void *ctx, uint64_t high); // must be on disk when it returns; see linkset_ops
     bool (*find_key)(void *ctx, const struct bw_addr *addr, uint8_t key[BW_KEY_LEN]);        // may be NULL; checked by the caller

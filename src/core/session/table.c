@@ -24,9 +24,20 @@ void session_traces_unref(struct session_traces *t)
     if (t && atomic_fetch_sub_explicit(&t->refs, 1, memory_order_acq_rel) == 1) bw_free(t->mem, t, sizeof *t);
 }
 
-static unsigned trace_slot(uint32_t spi, uint32_t seq)
+static bool is_tunnel(uint8_t next)
 {
-    return (spi + seq) % SESSION_TRACES; // consecutive packets of a session lie side by side
+    return next == IP_IPIP || next == IP_IPV6;
+}
+
+static unsigned trace_slot(uint32_t spi, uint32_t seq, bool tunnel)
+{
+    return (tunnel ? SESSION_TRACES : 0) + (spi + seq) % SESSION_TRACES; // consecutive packets of a session lie side by side
+}
+
+bool session_trace_wanted(const uint8_t *packet)
+{
+    bool v4 = packet[0] >> 4 == 4;
+    return packet[v4 ? 8 : 7] <= SESSION_TRACE_HOPS || packet[v4 ? 9 : 6] == (v4 ? IP_ICMP : IP_ICMPV6);
 }
 
 // Threads may write one slot at a time: whoever reads a mixture sees it by the first word, or gets a garbled quotation of
@@ -35,23 +46,28 @@ void session_trace_put(struct session_traces *t, uint32_t spi, uint32_t seq, uin
 {
     uint64_t w[1 + SESSION_TRACE_BYTES / 8] = {(uint64_t)next << 16 | (n & 0xffff)};
     memcpy(w + 1, payload, n < SESSION_TRACE_BYTES ? n : SESSION_TRACE_BYTES);
-    atomic_uint_least64_t *to = t->entry[trace_slot(spi, seq)].word;
+    atomic_uint_least64_t *to = t->entry[trace_slot(spi, seq, is_tunnel(next))].word;
     atomic_store_explicit(&to[0], 0, RELAXED);
     for (unsigned i = 0; i < sizeof w / sizeof *w; i++) atomic_store_explicit(&to[i + 1], w[i], RELAXED);
     atomic_store_explicit(&to[0], (uint64_t)spi << 32 | seq, memory_order_release);
 }
 
-bool session_trace_get(const struct session_traces *t, uint32_t spi, uint32_t seq, struct session_trace *out)
+static bool take(atomic_uint_least64_t *from, uint64_t id, struct session_trace *out)
 {
-    const atomic_uint_least64_t *from = t->entry[trace_slot(spi, seq)].word;
-    if (atomic_load_explicit(&from[0], memory_order_acquire) != ((uint64_t)spi << 32 | seq)) return false;
+    if (atomic_load_explicit(&from[0], memory_order_acquire) != id) return false;
     uint64_t head = atomic_load_explicit(&from[1], RELAXED), w[SESSION_TRACE_BYTES / 8];
     for (unsigned i = 0; i < sizeof w / sizeof *w; i++) w[i] = atomic_load_explicit(&from[i + 2], RELAXED);
     out->next = (uint8_t)(head >> 16);
     out->payload = (uint16_t)head;
     out->count = out->payload < SESSION_TRACE_BYTES ? (uint8_t)out->payload : SESSION_TRACE_BYTES;
     memcpy(out->bytes, w, SESSION_TRACE_BYTES);
-    return true;
+    return atomic_compare_exchange_strong_explicit(&from[0], &id, 0, RELAXED, RELAXED);
+}
+
+bool session_trace_take(struct session_traces *t, uint32_t spi, uint32_t seq, struct session_trace *out)
+{
+    uint64_t id = (uint64_t)spi << 32 | seq;
+    return take(t->entry[trace_slot(spi, seq, false)].word, id, out) || take(t->entry[trace_slot(spi, seq, true)].word, id, out);
 }
 
 // ---- the table ----

@@ -12,7 +12,7 @@
 
 #define SESSION_OVERHEAD 34        // ESP around a payload, padding aside: header 16, trailer 2, ICV 16
 #define SESSION_TUNNEL_OVERHEAD 74 // and the outer IPv6 header
-#define SESSION_TRACES 256
+#define SESSION_TRACES 256         // of each mode
 #define SESSION_TRACE_BYTES 48     // of a packet's payload
 #define SESSION_TRACE_HOPS 32      // packets with a hop limit up to this are remembered
 
@@ -21,23 +21,20 @@ struct session_traces {
     struct bw_mem *mem;
     struct {
         atomic_uint_least64_t word[2 + SESSION_TRACE_BYTES / 8]; // SPI and sequence number; next header, length; payload
-    } entry[SESSION_TRACES];
+    } entry[2 * SESSION_TRACES]; // transport mode's, then tunnel mode's: what goes to exits does not push out the others
 };
-struct session_trace { // what the packet under (spi, seq) was, transport mode
-    uint8_t next;
-    uint16_t payload; // length behind the IPv6 header
+struct session_trace { // what the packet under (spi, seq) was
+    uint8_t next;     // IP_IPIP or IP_IPV6: tunnel mode
+    uint16_t payload; // length behind the outer IPv6 header
     uint8_t bytes[SESSION_TRACE_BYTES];
     uint8_t count; // of them
 };
 struct session_traces *session_traces_new(struct bw_mem *mem);
 void session_traces_unref(struct session_traces *t);
 void session_trace_put(struct session_traces *t, uint32_t spi, uint32_t seq, uint8_t next, const uint8_t *payload, size_t n);
-bool session_trace_get(const struct session_traces *t, uint32_t spi, uint32_t seq, struct session_trace *out);
-
-static inline bool session_trace_wanted(uint8_t hops, uint8_t next)
-{
-    return hops <= SESSION_TRACE_HOPS || next == 58; // ICMPv6
-}
+// Forgets it: one packet brings one error, however often its ESP is quoted.
+bool session_trace_take(struct session_traces *t, uint32_t spi, uint32_t seq, struct session_trace *out);
+bool session_trace_wanted(const uint8_t *packet); // an IP packet: whether somebody may wait for errors about it
 
 struct session_entry { // one per peer that has keys to send with
     struct bw_addr peer;

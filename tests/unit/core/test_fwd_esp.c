@@ -201,8 +201,17 @@ static void errors_about_esp_are_controls(void **state)
     const uint8_t *e = a.out.punt[0].data;
     assert_int_equal(e[40], 3);
     struct session_trace t;
-    assert_true(session_trace_get(a.traces, ip_get32(e + 88), ip_get32(e + 92), &t));
+    assert_true(session_trace_take(a.traces, ip_get32(e + 88), ip_get32(e + 92), &t));
     assert_true(t.next == IP_UDP && t.payload == len - 40 && !memcmp(t.bytes, p + 40, t.count));
+    // tunnel mode likewise, with the whole inner packet
+    kit_clear(&a.out);
+    len = kit_udp(p, "fc01::1", "fc02::2", 7, 8, 100, 3);
+    p[6] = 60; // destination options go in tunnel mode
+    p[7] = 1;
+    kit_from_tun(&a, p, len);
+    assert_int_equal(a.out.wires, 1);
+    assert_true(session_trace_take(a.traces, a.session[0].tx->remote_spi, (uint32_t)atomic_load(&a.session[0].tx->tx_seq), &t));
+    assert_true(t.next == IP_IPV6 && t.payload == len && !memcmp(t.bytes, p, 7) && t.count == SESSION_TRACE_BYTES);
     kit_clear(&a.out);
     // about a packet to an address without sessions: the kernel's
     len = kit_udp(p, "fc01::1", "fd02::2", 7, 8, 100, 3);

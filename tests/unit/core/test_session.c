@@ -365,6 +365,81 @@ static void errors_are_turned_back(void **state)
     s_end(w);
 }
 
+static size_t inner4(uint8_t *p, uint8_t proto, uint8_t ttl, uint16_t where, uint8_t type)
+{
+    static const uint8_t head[20] = {0x45, 0, 0, 120, 0x12, 0x34, 0, 0, 0, 0, 0, 0, 10, 1, 1, 9, 192, 168, 7, 9};
+    memset(p, 0x77, 120);
+    memcpy(p, head, 20);
+    ip_put16(p + 6, where);
+    p[8] = ttl;
+    p[9] = proto;
+    ip4_checksum(p, 20);
+    p[20] = type;
+    return 120;
+}
+
+static size_t inner6(uint8_t *p, uint8_t proto, uint8_t hops, uint8_t type)
+{
+    const struct bw_addr src = {{0xfd, 1, [15] = 9}}, dst = {{0xfd, 7, [15] = 9}};
+    memset(p, 0x66, 200);
+    ip6_header(p, 0, 160, proto, hops, &src, &dst);
+    p[40] = type;
+    return 200;
+}
+
+static void errors_about_tunnels_are_turned_back(void **state)
+{
+    (void)state;
+    struct s_world *w = s_new(15);
+    struct s_node *me = &w->node[0];
+    const struct bw_addr *to = &w->node[1].me.addr, relay = w->node[2].me.addr;
+    uint8_t p[1420], e[1500];
+    w->evil = keep_esp;
+    s_data(w, 0, 1, 1);
+    s_for(w, BW_S);
+    const struct {
+        bool v4;
+        uint8_t proto, hops, type; // type: the first byte behind the IP header
+        uint16_t where;            // IPv4's flags and offset
+        uint8_t error;
+        bool told;
+    } row[] = {
+        {true, 1, 64, 8, 0, 1, true},    {true, 1, 64, 8, 0x4000, 3, true}, {true, 1, 64, 8, 0x2000, 4, true},
+        {true, 1, 64, 0, 0, 1, false},   {true, 1, 64, 3, 0, 1, false},     {true, 1, 64, 8, 100, 1, false}, // an answer, an error, a later fragment
+        {true, 17, 3, 1, 0, 1, true},    {true, 6, 64, 1, 0, 1, false},     {true, 47, 3, 1, 0, 1, false},
+        {true, 1, 64, 8, 0, 2, false},   {true, 1, 64, 8, 0, 100, false},
+        {false, 58, 64, 128, 0, 1, true}, {false, 58, 64, 129, 0, 1, false}, {false, 58, 64, 1, 0, 3, false},
+        {false, 17, 3, 1, 0, 3, true},   {false, 6, 64, 1, 0, 1, false},    {false, 44, 3, 1, 0, 1, false},
+        {false, 58, 64, 128, 0, 2, false},
+    };
+    for (unsigned i = 0; i < sizeof row / sizeof *row; i++) {
+        size_t n = row[i].v4 ? inner4(p, row[i].proto, row[i].hops, row[i].where, row[i].type) : inner6(p, row[i].proto, row[i].hops, row[i].type);
+        unsigned before = me->deliveries;
+        sessions_send(me->ss, to, p, n, w->now);
+        assert_true(last_esp[6] == 50 && last_esp[7] == 64);
+        size_t len = error_about(e, w, &relay, row[i].error, row[i].error == 2 ? 1300 : 0, last_esp, last_esp_n);
+        for (int twice = 0; twice < 2; twice++) sessions_icmp_error(me->ss, e, len, w->now); // the second brings nothing
+        if (me->deliveries != before + row[i].told) fail_msg("row %u", i);
+        if (!row[i].told) continue;
+        const uint8_t *d = me->delivered;
+        size_t dn = me->delivered_n;
+        if (row[i].v4) {
+            assert_true(dn == 56 && ip_get16(d + 2) == 56 && d[20] == 3 && d[21] == 1 && d[9] == 1);
+            assert_memory_equal(d + 12, "\300\000\000\010\012\001\001\011", 8); // 192.0.0.8 to 10.1.1.9
+            assert_memory_equal(d + 28, p, 28);
+            assert_int_equal(csum_fold(csum_add(0, d, 20)), 0xffff);
+            assert_int_equal(csum_fold(csum_add(0, d + 20, dn - 20)), 0xffff);
+        } else {
+            assert_true(dn == 96 && ip_get16(d + 4) == 56 && d[40] == 1 && d[41] == 3 && d[6] == IP_ICMPV6);
+            assert_memory_equal(d + 8, relay.b, 16);
+            assert_memory_equal(d + 24, p + 8, 16);
+            assert_memory_equal(d + 48, p, 48);
+            assert_int_equal(csum_fold(csum_add(csum_pseudo(d + 8, d + 24, 16, IP_ICMPV6, 56), d + 40, 56)), 0xffff);
+        }
+    }
+    s_end(w);
+}
+
 static void the_path_mtu_is_learned(void **state)
 {
     (void)state;
@@ -459,6 +534,7 @@ int main(void)
         cmocka_unit_test(a_packet_path_without_a_table_loses_nothing),
         cmocka_unit_test(waiting_packets_are_bounded),
         cmocka_unit_test(errors_are_turned_back),
+        cmocka_unit_test(errors_about_tunnels_are_turned_back),
         cmocka_unit_test(the_path_mtu_is_learned),
         cmocka_unit_test(what_may_go_in_transport_mode),
         cmocka_unit_test(the_same_seed_gives_the_same_run),

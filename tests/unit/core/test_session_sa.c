@@ -165,12 +165,20 @@ static void the_table_finds_everybody(void **state)
     uint8_t payload[100];
     for (unsigned i = 0; i < sizeof payload; i++) payload[i] = (uint8_t)i;
     session_trace_put(t->traces, 77777, 5, 17, payload, 100);
-    assert_false(session_trace_get(t->traces, 77777, 6, &got));
-    assert_true(session_trace_get(t->traces, 77777, 5, &got));
+    assert_false(session_trace_take(t->traces, 77777, 6, &got));
+    assert_true(session_trace_take(t->traces, 77777, 5, &got));
     assert_true(got.next == 17 && got.payload == 100 && got.count == SESSION_TRACE_BYTES && !memcmp(got.bytes, payload, got.count));
+    assert_false(session_trace_take(t->traces, 77777, 5, &got)); // once
+    session_trace_put(t->traces, 77777, 5, 17, payload, 100);
+    session_trace_put(t->traces, 77777, 5 + SESSION_TRACES, 4, payload, 40); // a tunnel's: has places of its own
+    session_trace_put(t->traces, 77777, 5 + 2 * SESSION_TRACES, 41, payload, 48);
+    assert_false(session_trace_take(t->traces, 77777, 5 + SESSION_TRACES, &got));
+    assert_true(session_trace_take(t->traces, 77777, 5 + 2 * SESSION_TRACES, &got));
+    assert_true(got.next == 41 && got.payload == 48 && got.count == 48);
+    assert_true(session_trace_take(t->traces, 77777, 5, &got));
     session_trace_put(t->traces, 77777, 5 + SESSION_TRACES, 58, payload, 9);
-    assert_false(session_trace_get(t->traces, 77777, 5, &got));
-    assert_true(session_trace_get(t->traces, 77777, 5 + SESSION_TRACES, &got));
+    assert_false(session_trace_take(t->traces, 77777, 5, &got));
+    assert_true(session_trace_take(t->traces, 77777, 5 + SESSION_TRACES, &got));
     assert_true(got.count == 9 && got.payload == 9);
     session_table_unref(t);
     assert_int_equal(m.used, 0);
