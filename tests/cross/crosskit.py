@@ -20,7 +20,7 @@ SEEDS = range(1, 7)
 NETLINK = "rtnetlink attributes that qemu does not know stay in the other byte order (Debian's own `ip` says \"Deficit\")"
 LEFT_OUT = {
     "os_nft": "no nfnetlink in qemu-user", "daemon_share": "no nfnetlink in qemu-user", "daemon_netconf": "no nfnetlink in qemu-user",
-    "daemon_lan": "no nfnetlink in qemu-user", "os_netlink": "no routing rules in qemu-user's rtnetlink",
+    "daemon_lan": "no nfnetlink in qemu-user", "os_conntrack": "no nfnetlink in qemu-user", "os_netlink": "no routing rules in qemu-user's rtnetlink",
     "os_icmp": "qemu-user refuses a socket option", "os_probe": "no routing rules in qemu-user's rtnetlink", "os_udp": "qemu-user refuses a socket option",
     "os_child": "qemu-user refuses PR_SET_CHILD_SUBREAPER"}
 LEFT_OUT_BIG_ENDIAN = {"os_iface": NETLINK, "daemon_worker": "UDP_GRO's control message stays in the other byte order"}
