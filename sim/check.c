@@ -11,6 +11,7 @@
 #define DEAD_WIRE (20 * BW_S)       // no next hop over a wire that is dead for longer ...
 #define DEAD_POOR (40 * BW_S)       // ... if its Hellos were rare and often missed: docs/spec/babel.md 4.3, 33 s, and clocks that run slow
 #define POOR_FOR (120 * BW_S)       // a wire that was poor is taken for one as long: averages
+#define STEADY (30 * BW_S)           // a wire that has been alive for so long is known to both ends
 #define ANY_LOOP (20 * BW_S)        // a loop towards fc00::e may last so long
 #define BUDGET_WINDOW (10 * BW_S)
 #define BUDGET_WIRE 60000u          // bytes on one wire in a window ...
@@ -23,7 +24,7 @@
 
 const char *violation_name(enum violation v)
 {
-    static const char *const names[] = {"none", "loop", "feasibility", "dead", "leftover", "budget", "memory", "expectation", "packet", "told"};
+    static const char *const names[] = {"none", "loop", "feasibility", "dead", "leftover", "budget", "memory", "expectation", "packet", "told", "held"};
     return names[v];
 }
 
@@ -224,6 +225,36 @@ static void look_at_feasibility(struct check *c, uint32_t node, uint32_t dest)
                    dest + 1, next + 1, r.seqno, r.refmetric, its.seqno, its.metric);
 }
 
+// ---- what is lost stays known to be lost while somebody relies on it ----
+
+static bool poor(const struct wire *k)
+{
+    return k->loss_ppm >= 120000 || k->rate_bps || k->delay_us + k->jitter_us > 100000;
+}
+
+// A good wire between two that have long known each other, and use it.
+static bool steady(const struct check *c, uint32_t link)
+{
+    const struct world *w = c->w;
+    const struct world_link *l = &w->links[link];
+    if (l->alive_since == BW_NEVER || l->alive_since + STEADY > w->now || poor(&l->k)) return false;
+    if (c->poor[link] && c->poor[link] + POOR_FOR > w->now) return false;
+    return look_cost(&w->nodes[l->a], link) != BABEL_INFINITY && look_cost(&w->nodes[l->b], link) != BABEL_INFINITY;
+}
+
+// RFC 8966 section 3.5.4: a route that is lost stays in the table as unreachable until the neighbours know; a wider route
+// might lead back otherwise.
+static void look_at_hold(struct check *c, uint32_t node, uint32_t dest)
+{
+    const struct world_node *n = &c->w->nodes[node];
+    if (!n->wanted || !look_published(n) || answers(c, node, dest)) return;
+    for (uint32_t i = 0; i < n->link_count; i++) {
+        uint32_t other = world_other(&c->w->links[n->links[i]], node);
+        if (check_next(c, other, dest) != node || !look_published(&c->w->nodes[other]) || !steady(c, n->links[i])) continue;
+        check_fail(c, VIOLATION_HELD, "n%u forgets that it lost n%u, to which n%u sends through it", node + 1, dest + 1, other + 1);
+    }
+}
+
 // ---- a node's table has changed ----
 
 static void build_row(struct check *c, uint32_t node)
@@ -251,6 +282,7 @@ void check_routes(struct check *c, uint32_t node)
         old[d] = c->row[d];
         if (!changed) continue;
         c->changes++;
+        if (c->deep && c->row[d] == NO_HOP) look_at_hold(c, node, d);
         if (c->row[d] >= HELD_HOP && d != c->n) continue;
         look_for_loop(c, node, d);
         if (c->deep && c->row[d] < HELD_HOP) look_at_feasibility(c, node, d);
@@ -310,11 +342,6 @@ static bw_time state_life(const struct check *c) // what a table entry is worth:
     interval = interval < 16 * BW_S ? 16 * BW_S : interval > 300 * BW_S ? 300 * BW_S : interval;
     bw_time life = 4 * interval + 10 * BW_S;
     return (life < 180 * BW_S ? 180 * BW_S : life) + 90 * BW_S;
-}
-
-static bool poor(const struct wire *k)
-{
-    return k->loss_ppm >= 120000 || k->rate_bps || k->delay_us + k->jitter_us > 100000;
 }
 
 static void dead_wires(struct check *c)

@@ -1,6 +1,7 @@
 // What must hold at every instant of every run, whatever happens to the mesh:
 //   told         what a node says to a neighbour of its ways, its own packets already follow; at rest its packets follow all
 //                that its Babel has selected, and nothing else (small worlds)
+//   held         what is lost is unreachable, and not just unknown, as long as a neighbour may send to it (RFC 8966 section 3.5.4)
 //   loop         no forwarding loop: the FIBs of all nodes are walked per destination whenever one changes. Towards fc00::e, which
 //                many nodes originate, RFC 8966 section 2.8 allows a loop to exist for a moment: it must be gone in time.
 //   feasibility  a selected route is feasible, and the next hop's feasibility distance is no worse than what it announced
@@ -16,7 +17,7 @@
 
 enum violation { VIOLATION_NONE, VIOLATION_LOOP, VIOLATION_FEASIBILITY, VIOLATION_DEAD, VIOLATION_LEFTOVER, VIOLATION_BUDGET,
                  VIOLATION_MEMORY, VIOLATION_EXPECTATION, VIOLATION_PACKET,
-                 VIOLATION_TOLD };
+                 VIOLATION_TOLD, VIOLATION_HELD };
 const char *violation_name(enum violation v); // "loop", ...
 
 #define NO_HOP UINT16_MAX

@@ -8,7 +8,7 @@
 int random_scenario(struct scenario *s, uint64_t seed, uint32_t nodes, bw_time span) BW_NODISCARD;
 
 // Like play, but in a process of its own, so that an assertion or a crash of a node is a violation like others.
-#define VIOLATION_CRASH ((enum violation)(VIOLATION_TOLD + 1))
+#define VIOLATION_CRASH ((enum violation)(VIOLATION_HELD + 1))
 int play_guarded(const struct scenario *s, const struct play_options *o, struct play_result *r) BW_NODISCARD; // r->waits: NULL
 
 // Makes a failing scenario small: leaves out events, then wires and exits, as long as it fails in the same way. Returns how

@@ -168,6 +168,7 @@ struct babel_source { // feasibility distance (RFC 8966 section 3.2.5)
 };
 void babel_each_neighbour(const struct babel *b, void (*fn)(void *ctx, const struct babel_neighbour *n), void *ctx);
 void babel_each_route(const struct babel *b, void (*fn)(void *ctx, const struct babel_route *r), void *ctx); // all, or ...
+// Those lost a moment ago too, with the metric BABEL_INFINITY: no shorter prefix may be used for them.
 void babel_each_selected(const struct babel *b, void (*fn)(void *ctx, const struct babel_route *r), void *ctx);
 void babel_each_route_to(const struct babel *b, const struct bw_prefix *p, void (*fn)(void *ctx, const struct babel_route *r), void *ctx);
 uint32_t babel_count(const struct babel *b); // destinations, those without a selected route included

@@ -32,13 +32,17 @@ static void route_view(const struct babel *b, const struct dest *d, const struct
     if (out->selected) out->metric = d->metric;
 }
 
-// The routes of one destination: all that neighbours told, or the selected one alone.
+// The routes of one destination: all that neighbours told, or the selected one alone, and that there is none any more.
 static void each_of(const struct babel *b, uint32_t dest, bool all, void (*fn)(void *ctx, const struct babel_route *r), void *ctx)
 {
     struct babel_route v;
     const struct dest *d = &b->dests[dest];
     if (d->selected == SEL_OWN) {
         own_view(b, d, &v);
+        fn(ctx, &v);
+    }
+    if (!all && d->selected == SEL_NONE && d->flags & DEST_HELD) {
+        v = (struct babel_route){.prefix = dest_prefix(d), .metric = INF, .refmetric = INF, .slot = BABEL_ANY_SLOT};
         fn(ctx, &v);
     }
     if (!all && d->selected >= SEL_OWN) return;

@@ -162,7 +162,7 @@ static void scan_any(void *ctx, const struct babel_route *r)
 static void scan_exit_nodes(void *ctx, const struct babel_route *r)
 {
     struct exit_scan *s = ctx;
-    if (r->own || r->prefix.len != 128 || !bw_addr_is_mesh(&r->prefix.addr)) return;
+    if (r->own || r->metric == BABEL_INFINITY || r->prefix.len != 128 || !bw_addr_is_mesh(&r->prefix.addr)) return;
     for (unsigned i = 0; i < s->count; i++)
         if (!memcmp(r->prefix.addr.b + 8, s->router_ids[i], 8)) internet_heard(s->n->internet, &r->prefix.addr, s->n->now);
 }

@@ -193,8 +193,7 @@ static void link_problems(struct node *n, struct view_status *v)
 
 static void total_up(void *ctx, const struct babel_route *r)
 {
-    (void)r;
-    ++*(uint32_t *)ctx;
+    *(uint32_t *)ctx += r->metric != BABEL_INFINITY;
 }
 
 void node_view_status(struct node *n, struct view_status *v, bw_time now)

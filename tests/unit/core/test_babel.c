@@ -351,6 +351,24 @@ static void acknowledges(void **state)
 
 // ---- updates (3.5.3, 3.7) ----
 
+struct selected_metric { // of one prefix, as babel_each_selected says; -1: it is not there
+    struct bw_prefix prefix;
+    int metric;
+};
+
+static void on_selected(void *ctx, const struct babel_route *r)
+{
+    struct selected_metric *m = ctx;
+    if (bw_prefix_eq(&r->prefix, &m->prefix)) m->metric = r->metric;
+}
+
+static int selected_metric(const struct bench *w, const char *prefix)
+{
+    struct selected_metric m = {pfx(prefix), -1};
+    babel_each_selected(w->b, on_selected, &m);
+    return m.metric;
+}
+
 static void announces_and_retracts(void **state)
 {
     (void)state;
@@ -360,6 +378,7 @@ static void announces_and_retracts(void **state)
     update(w, 0, D, 1, 7, 50);
     assert_int_equal(w->last.slot, 0);
     assert_int_equal(w->last.metric, 146);
+    assert_int_equal(selected_metric(w, D), 146);
     run(w, 500 * BW_MS);
     const struct sent *s = find(w, 1, BABEL_UPDATE, D);
     assert_true(s && s->t.update.metric == 146 && s->t.update.seqno == 7 && s->t.update.router_id[7] == 1);
@@ -369,12 +388,14 @@ static void announces_and_retracts(void **state)
     w->count = 0;
     update(w, 0, D, 1, 7, BABEL_INFINITY);
     assert_true(w->last.unreachable);
+    assert_int_equal(selected_metric(w, D), BABEL_INFINITY);
     bw_time from = w->now;
     run(w, 500 * BW_MS);
     s = find(w, 1, BABEL_UPDATE, D);
     assert_true(s && s->t.update.metric == BABEL_INFINITY && s->at < from + 20 * BW_MS); // urgent
     run(w, 10 * BW_S); // acknowledged: the prefix may be forgotten (3.5.4)
     assert_true(w->last_null);
+    assert_int_equal(selected_metric(w, D), -1);
     w->count = 0;
     babel_withdraw(w->b, &own, BABEL_ANY_SLOT, w->now);
     run(w, 100 * BW_MS);
