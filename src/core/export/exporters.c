@@ -2,6 +2,8 @@
 
 #include "core/link/table.h"
 
+#define SHARES 64 // links, by slot; what came out of tunnels has the one behind them
+
 struct claim { // a network that an exporter's record names
     struct table_node node; // first; by prefix
     struct bw_prefix prefix;
@@ -19,6 +21,7 @@ struct exporter {
     bool lacks;             // it announces a network that its record does not name, or somebody else announces one of its
     bool settled;           // the time of grace is over
     bool confirmed;         // there is a record, though perhaps an empty one
+    uint8_t share;          // whose room it takes
     struct claim *claims;
     unsigned claim_count, tries;
     uint32_t serial;        // of the request under way; 0: none
@@ -31,7 +34,7 @@ struct exporters {
     struct exporters_ops ops;
     struct table by_id, by_prefix;
     struct exporter *list;
-    unsigned count, asking;
+    unsigned count, asking, held[SHARES + 1];
     uint32_t last_serial;
     bool changed;
     bw_time missed_at; // there was no memory for one; 0: for all
@@ -69,8 +72,9 @@ static void forget(struct exporters *x, struct exporter **at)
     if (e->serial) x->asking--;
     drop_claims(x, e);
     table_remove(&x->by_id, &e->node);
-    bw_free(x->mem, e, sizeof *e);
     x->count--;
+    x->held[e->share]--;
+    bw_free(x->mem, e, sizeof *e);
 }
 
 void exporters_free(struct exporters *x)
@@ -101,9 +105,36 @@ static struct claim *first_claim(const struct exporters *x, const struct bw_pref
     return next_claim(table_first(&x->by_prefix, p, sizeof *p), p);
 }
 
-static struct exporter *make(struct exporters *x, const uint8_t id[8], bw_time now)
+static uint8_t share_of(uint16_t slot)
 {
-    if (x->count >= EXPORTERS_MAX) return NULL;
+    return slot == EXPORT_NO_SLOT ? SHARES : slot % SHARES;
+}
+
+// How little is lost with one: it does not answer, it has not answered yet or is a stock neighbour, it has a record.
+static unsigned worth(const struct exporter *e)
+{
+    return e->confirmed ? 2 : !(e->tries > 1 || (e->tries && !e->serial));
+}
+
+// Makes room for `share` at the cost of the one that holds most; of its own it has to hold two less. The newest of equals goes:
+// whoever floods comes after those who are there.
+static bool make_room(struct exporters *x, uint8_t share)
+{
+    unsigned most = 0;
+    struct exporter **victim = NULL;
+    for (unsigned k = 1; k <= SHARES; k++)
+        if (x->held[k] > x->held[most]) most = k;
+    if (x->held[most] < x->held[share] + 2) return false;
+    for (struct exporter **at = &x->list; *at; at = &(*at)->next) // newest first
+        if ((*at)->share == most && (!victim || worth(*at) < worth(*victim))) victim = at;
+    forget(x, victim);
+    x->changed = true;
+    return true;
+}
+
+static struct exporter *make(struct exporters *x, const uint8_t id[8], uint16_t slot, bw_time now)
+{
+    if (x->count >= EXPORTERS_MAX && !make_room(x, share_of(slot))) return NULL;
     struct exporter *e = bw_alloc(x->mem, sizeof *e);
     if (!e) {
         x->missed_at = now;
@@ -114,6 +145,8 @@ static struct exporter *make(struct exporters *x, const uint8_t id[8], bw_time n
     e->next = x->list;
     x->list = e;
     x->count++;
+    e->share = share_of(slot);
+    x->held[e->share]++;
     table_insert(&x->by_id, &e->node, id, 8);
     return e;
 }
@@ -132,11 +165,19 @@ void exporters_begin(struct exporters *x)
     }
 }
 
-void exporters_route(struct exporters *x, const struct bw_prefix *p, const uint8_t router_id[8], bw_time now)
+static void charge(struct exporters *x, struct exporter *e, uint16_t slot)
+{
+    x->held[e->share]--;
+    e->share = share_of(slot);
+    x->held[e->share]++;
+}
+
+void exporters_route(struct exporters *x, const struct bw_prefix *p, const uint8_t router_id[8], uint16_t slot, bw_time now)
 {
     struct exporter *e = find(x, router_id);
     bool named = false;
-    if (!e) e = make(x, router_id, now);
+    if (!e) e = make(x, router_id, slot, now);
+    else if (!e->seen) charge(x, e, slot);
     if (e) e->seen = true;
     for (struct claim *c = first_claim(x, p); c; c = next_claim(table_more(&c->node), p)) {
         c->live = true;
@@ -178,7 +219,7 @@ void exporters_want(struct exporters *x, const struct bw_addr *a, bw_time now)
 {
     struct exporter *e = find(x, a->b + 8);
     if (!bw_addr_is_mesh(a) || bw_addr_eq(a, &x->id->addr)) return;
-    if (!e) e = make(x, a->b + 8, now);
+    if (!e) e = make(x, a->b + 8, EXPORT_NO_SLOT, now);
     if (!e) return;
     if (bw_addr_is_zero(&e->addr) || (!e->confirmed && !bw_addr_eq(&e->addr, a))) {
         set_address(e, a);

@@ -12,7 +12,8 @@
 #include "core/exit/record.h"
 #include "wire/export.h"
 
-#define EXPORTERS_MAX 2048              // known at a time; routes of further ones are not used
+#define EXPORTERS_MAX 2048              // known at a time, shared out among the links; routes of further ones are not used
+#define EXPORT_NO_SLOT UINT16_MAX
 #define EXPORT_ASKS 8                   // requests under way
 #define EXPORT_ASK_TIME (6 * BW_S)
 #define EXPORT_GRACE (1 * BW_S)         // a router-id whose mesh address is not known may be a stock neighbour's after this
@@ -43,7 +44,9 @@ void exporters_free(struct exporters *x); // NULL is fine
 
 // ---- Babel's selected routes, all of them after each change ----
 void exporters_begin(struct exporters *x);
-void exporters_route(struct exporters *x, const struct bw_prefix *p, const uint8_t router_id[8], bw_time now); // reachable, not our own, outside of fc00::/8
+// A route that is reachable, not our own, and outside of fc00::/8, over the link `slot`. A link that brings fewer router-ids than
+// others takes room from them; of theirs, those go first that were asked in vain, then others without a record.
+void exporters_route(struct exporters *x, const struct bw_prefix *p, const uint8_t router_id[8], uint16_t slot, bw_time now);
 void exporters_node(struct exporters *x, const struct bw_addr *a); // a reachable mesh address; after the routes
 void exporters_end(struct exporters *x, bw_time now);
 

@@ -33,7 +33,7 @@ bool node_make_exporters(struct node *n)
 static void tell_network(void *ctx, const struct babel_route *r)
 {
     struct node *n = ctx;
-    if (!r->own && r->metric != BABEL_INFINITY && r->prefix.addr.b[0] != 0xfc) exporters_route(n->exporters, &r->prefix, r->router_id, n->now);
+    if (!r->own && r->metric != BABEL_INFINITY && r->prefix.addr.b[0] != 0xfc) exporters_route(n->exporters, &r->prefix, r->router_id, r->slot, n->now);
 }
 
 static void tell_node(void *ctx, const struct babel_route *r)

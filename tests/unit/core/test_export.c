@@ -77,7 +77,7 @@ static void routes(const struct route *r, unsigned n, unsigned gone)
     exporters_begin(x);
     for (unsigned i = 0; i < n; i++) {
         struct bw_prefix p = prefix(r[i].prefix);
-        exporters_route(x, &p, r[i].by < 0 ? nobody : id[r[i].by].router_id, now);
+        exporters_route(x, &p, r[i].by < 0 ? nobody : id[r[i].by].router_id, 9, now);
     }
     for (int i = 0; i < NODES; i++)
         if (!(gone >> i & 1)) exporters_node(x, &id[i].addr);
@@ -281,7 +281,7 @@ static void a_made_up_address_gives_way(void **state)
     struct bw_addr fake = id[0].addr;
     fake.b[3] ^= 1;
     exporters_begin(x);
-    exporters_route(x, &p, id[0].router_id, now);
+    exporters_route(x, &p, id[0].router_id, 0, now);
     exporters_node(x, &fake);
     exporters_end(x, now);
     exporters_tick(x, now);
@@ -301,13 +301,13 @@ static void who_is_silent_keeps_nobody_out(void **state)
     const char *net[] = {"192.168.7.0/24"};
     struct bw_prefix p = prefix(net[0]);
     exporters_begin(x);
-    exporters_route(x, &p, id[0].router_id, now);
+    exporters_route(x, &p, id[0].router_id, 0, now);
     exporters_node(x, &id[0].addr);
     for (unsigned i = 0; i < 200; i++) { // strangers, newer than it
         struct bw_addr a = {{0xfc, 1, [14] = 1, (uint8_t)i}};
         struct bw_prefix q = prefix("10.9.0.0/24");
         q.addr.b[14] = (uint8_t)i;
-        exporters_route(x, &q, a.b + 8, now);
+        exporters_route(x, &q, a.b + 8, 0, now);
         exporters_node(x, &a);
     }
     exporters_end(x, now);
@@ -401,7 +401,7 @@ static void many_are_bounded(void **state)
         uint8_t router[8] = {7, [4] = (uint8_t)(i >> 16), (uint8_t)(i >> 8), (uint8_t)i};
         struct bw_prefix p = prefix("10.0.0.0/24");
         p.addr.b[13] = (uint8_t)(i >> 8), p.addr.b[14] = (uint8_t)i;
-        exporters_route(x, &p, router, now);
+        exporters_route(x, &p, router, 0, now);
     }
     exporters_end(x, now);
     assert_true(mem.used < 1u << 20);
@@ -410,6 +410,71 @@ static void many_are_bounded(void **state)
     struct bw_prefix p = prefix("10.0.0.0/24");
     struct bw_addr via;
     assert_int_equal(exporters_lookup(x, &p, last, &via, now), EXPORT_UNCONFIRMED); // no room: closed, not open
+}
+
+// Router-ids that a link makes up; each has an address if `nodes`.
+static void flood(uint16_t slot, unsigned count, bool nodes)
+{
+    for (int k = 0; k < 1 + nodes; k++) // addresses come after all routes
+        for (unsigned i = 0; i < count; i++) {
+            struct bw_addr a = {{0xfc, 1, [8] = 7, (uint8_t)slot, [13] = (uint8_t)(i >> 16), (uint8_t)(i >> 8), (uint8_t)i}};
+            struct bw_prefix p = prefix("10.0.0.0/24");
+            p.addr.b[13] = (uint8_t)(i >> 8), p.addr.b[14] = (uint8_t)i;
+            if (k) exporters_node(x, &a);
+            else exporters_route(x, &p, a.b + 8, slot, now);
+        }
+}
+
+static void no_link_keeps_the_others_out(void **state)
+{
+    (void)state;
+    const struct route first = {"192.168.6.0/24", 1}, later[] = {{"192.168.7.0/24", 0}, {"10.77.1.0/24", -1}};
+    struct bw_addr via;
+    for (int i = 0; i < 2; i++) { // 1's network is confirmed and comes over the link that then floods
+        routes(&first, 1, 0);
+        if (!i) answer(1, 1, &first.prefix, 1);
+    }
+    for (unsigned turn = 0; turn < 4; turn++) {
+        for (int round = 0; round < 2; round++) {
+            exporters_begin(x);
+            struct bw_prefix p = prefix(first.prefix);
+            if (turn % 2 == 0) flood(9, 2 * EXPORTERS_MAX, turn > 1); // the flood before the others, or after them
+            exporters_route(x, &p, id[1].router_id, 9, now);
+            for (int i = 0; i < 2; i++) {
+                p = prefix(later[i].prefix);
+                exporters_route(x, &p, later[i].by < 0 ? (const uint8_t[8]){1, 2, 3} : id[0].router_id, 4, now);
+            }
+            if (turn % 2) flood(9, 2 * EXPORTERS_MAX, turn > 1);
+            for (int i = 0; i < NODES; i++) exporters_node(x, &id[i].addr);
+            exporters_end(x, now);
+            exporters_tick(x, now);
+            for (int i = 0; i < 2000 && !turn && !round && !serial[0]; i++) now = exporters_tick(x, now);
+            if (!turn && !round) answer(0, 0, &later[0].prefix, 1);
+            now += 10 * BW_S;
+        }
+        assert_int_equal(says(later[0].prefix, 0, &via), EXPORT_CONFIRMED);
+        assert_int_equal(says(later[1].prefix, -1, NULL), EXPORT_STOCK);
+        assert_int_equal(says(first.prefix, 1, &via), EXPORT_CONFIRMED); // what is confirmed stays
+    }
+    // Two floods share the room; a third link's few come in still.
+    for (int round = 0; round < 2; round++) {
+        exporters_begin(x);
+        flood(11, 2 * EXPORTERS_MAX, false);
+        flood(12, 2 * EXPORTERS_MAX, false);
+        flood(13, 20, false);
+        exporters_end(x, now);
+        exporters_tick(x, now += 10 * BW_S);
+    }
+    unsigned known[3] = {0};
+    for (unsigned k = 0; k < 3; k++)
+        for (unsigned i = 0; i < 2 * EXPORTERS_MAX; i++) {
+            const uint8_t router[8] = {7, (uint8_t)(11 + k), [5] = (uint8_t)(i >> 16), (uint8_t)(i >> 8), (uint8_t)i};
+            struct bw_prefix p = prefix("10.200.0.0/24");
+            known[k] += exporters_lookup(x, &p, router, &via, now) == EXPORT_STOCK;
+        }
+    assert_int_equal(known[2], 20);
+    assert_in_range(known[0], (EXPORTERS_MAX - 30) / 2, EXPORTERS_MAX / 2);
+    assert_in_range(known[1], (EXPORTERS_MAX - 30) / 2, EXPORTERS_MAX / 2);
 }
 
 static void thirty_two_fit_into_a_record(void **state)
@@ -456,7 +521,7 @@ int main(void)
     assert_int_equal(bw_crypto_init(), 0);
     const struct CMUnitTest tests[] = {
         T(confirmed_by_the_record_only), T(lies_confirm_nothing), T(stock_after_a_while_only), T(a_false_router_id_gets_no_packets),
-        T(what_may_come_from_whom), T(asked_again_in_time), T(an_absent_exporter_is_not_asked), T(many_are_bounded),
+        T(what_may_come_from_whom), T(asked_again_in_time), T(an_absent_exporter_is_not_asked), T(many_are_bounded), T(no_link_keeps_the_others_out),
         T(thirty_two_fit_into_a_record), T(records_that_are_none), T(no_part_of_a_confirmed_network_is_stock),
         T(a_record_alone_takes_no_stock_network), T(a_made_up_address_gives_way), T(who_is_silent_keeps_nobody_out),
     };
