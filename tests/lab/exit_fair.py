@@ -90,7 +90,7 @@ def jain(x):
 
 def all_active(lab, names, seconds):
     for n in names:
-        wait_until(lambda: (lab.status(n).get("exit") or {}).get("state") == "active", seconds, f"an exit at {n}")
+        wait_until(lambda: lab.exit_state(n) == "active", seconds, f"an exit at {n}")
 
 
 @labkit.test
@@ -141,14 +141,14 @@ def one_at_its_volume_is_told_and_slowed():
         all_active(lab, clients, 30)
 
         def problem(n):
-            return next((p for p in lab.status(n)["problems"] if p["code"] == "exit-slowed"), None)
+            return lab.problems(n).get("exit-slowed")
 
         want(not problem(greedy), "told too early")
         load = loading(lab, greedy, DOWN)
         begin = time.monotonic()
         told = wait_until(lambda: problem(greedy), 60, "a word about the volume")
         took = time.monotonic() - begin
-        want("GB of this month" in told["text"], told["text"])
+        want("GB of this month" in told, told)
         slow = window([load], 8)[0]
         want(slow < 0.5, f"{slow:.2f} Mbit/s after the volume was used up")
         want(slow > 0.05, f"{slow:.3f} Mbit/s: cut off, not slowed")
@@ -157,7 +157,7 @@ def one_at_its_volume_is_told_and_slowed():
         want(not problem("n3"), "another one is told as well")
         lab.stop(exit_)
         lab.start(exit_)  # it is remembered
-        wait_until(lambda: problem(greedy) and lab.status(greedy)["exit"]["state"] == "active", 30, "the same after a restart")
+        wait_until(lambda: problem(greedy) and lab.exit_state(greedy) == "active", 30, "the same after a restart")
         return f"told {took:.1f} s after it began, slowed to {slow:.2f} Mbit/s, another got {other.rate / 1e6:.0f}; remembered over a restart"
 
 

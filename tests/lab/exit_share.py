@@ -12,14 +12,14 @@ from labkit import Lab, want, wait_until
 @labkit.test
 def an_uplink_that_is_named_is_shared_while_it_has_the_default_route():
     with Lab(text="link 1 2\nnode 1 internet\nnode 1 set internet.share=wan\n") as lab:
-        wait_until(lambda: "share-interface" in [p["code"] for p in lab.status("n1")["problems"]], 10, "the problem is named")
+        wait_until(lambda: "share-interface" in lab.problems("n1"), 10, "the problem is named")
         want(lab.status("n1")["share"]["state"] == "off" and not lab.online("n2", timeout=1), "something else is shared")
         lab.run("n1", "ip", "link", "set", "internet", "down")
         lab.run("n1", "ip", "link", "set", "internet", "name", "wan")
         lab.run("n1", "ip", "link", "set", "wan", "up")
         lab.run("n1", "ip", "route", "replace", "default", "via", "203.0.113.1", "dev", "wan")
         wait_until(lambda: lab.status("n1")["share"]["state"] == "on" and lab.online("n2", "http://198.51.100.80/"), 20, "it is shared")
-        want("share-interface" not in [p["code"] for p in lab.status("n1")["problems"]], "the problem is still told")
+        want("share-interface" not in lab.problems("n1"), "the problem is still told")
 
 
 labkit.main()

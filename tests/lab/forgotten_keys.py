@@ -10,12 +10,12 @@ import os
 import re
 import signal
 import sys
-import tempfile
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import labkit
 from labkit import Lab, want, wait_until
+from session_kit import key_log
 
 SOAK = os.environ.get("BYWAY_SOAK") == "1"
 
@@ -85,13 +85,8 @@ def gone(lab, node, keys, what, seconds=15):
 
 @labkit.test
 def past_keys_are_not_in_memory():
-    with tempfile.TemporaryDirectory(prefix="byway-keys-") as folder:
-        keys = Keys(os.path.join(folder, "keys"))
-        os.environ["BYWAY_KEYLOG"] = keys.file
-        try:
-            return watch(keys)
-        finally:
-            del os.environ["BYWAY_KEYLOG"]
+    with key_log() as folder:
+        return watch(Keys(os.path.join(folder, "keys")))
 
 
 def watch(keys):

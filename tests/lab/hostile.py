@@ -23,16 +23,6 @@ def anon_mb(lab, node):
         return int(re.search(r"^Pss_Anon:\s+(\d+)", f.read(), re.M)[1]) / 1024
 
 
-def metrics(lab, node):
-    text = raw(lab, node, b"GET /metrics HTTP/1.0\r\nHost: x\r\n\r\n").decode()
-    found = {}
-    for line in text.splitlines():
-        m = re.match(r'(\w+)(?:\{\w+="(\w+)"\})? (\d+)$', line)
-        if m:
-            found[m[1], m[2] or ""] = int(m[3])
-    return found
-
-
 def raw(lab, node, request, timeout=5):
     s = socket.socket(socket.AF_UNIX)
     s.settimeout(timeout)
@@ -63,11 +53,11 @@ def random_datagrams_are_dropped_and_counted():
         lab.stop("n3")
         target = linklocal(lab, "n2", "to-n3")
         lab.run("n3", "/usr/bin/python3", STORM, "junk", "to-n2", target, 20_000, SEED)
-        before, size = metrics(lab, "n2"), anon_mb(lab, "n2")
+        before, size = lab.metrics("n2"), anon_mb(lab, "n2")
         ping = lab.pinging("n1", lab.address("n2"), 0.05)
         lab.run("n3", "/usr/bin/python3", STORM, "junk", "to-n2", target, count, SEED + 1, timeout=250)
         ping.stop()
-        after, grown = metrics(lab, "n2"), anon_mb(lab, "n2") - size
+        after, grown = lab.metrics("n2"), anon_mb(lab, "n2") - size
         counted = {k: after[k] - before.get(k, 0) for k in after if "dropped" in k[0] and after[k] > before.get(k, 0)}
         want(len(counted) >= 4, f"counted: {counted}")
         want(sum(counted.values()) > count / 10, f"only {sum(counted.values())} of {count} were counted: {counted}")
@@ -84,14 +74,14 @@ def a_flood_of_forged_handshakes_is_met_with_cookies():
     with Lab("line", "--nodes", 3) as lab:
         lab.all_ping(30)
         lab.stop("n3")
-        before = metrics(lab, "n2")
+        before = lab.metrics("n2")
         size = anon_mb(lab, "n2")
         key = lab.status("n2")["key"]
         ping = lab.pinging("n1", lab.address("n2"), 0.05)
         lab.run("n3", "/usr/bin/python3", STORM, "flood", "to-n2", linklocal(lab, "n2", "to-n3"), key, count, rate,
                 timeout=250)
         ping.stop()
-        after = metrics(lab, "n2")
+        after = lab.metrics("n2")
         cookies = after["byway_cookies_sent_total", ""] - before["byway_cookies_sent_total", ""]
         demanded = after["byway_handshakes_dropped_total", "cookie"] - before.get(("byway_handshakes_dropped_total", "cookie"), 0)
         want(cookies > 100 and demanded > 100, f"{cookies} cookies sent")

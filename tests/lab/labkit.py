@@ -227,8 +227,7 @@ class Lab:
     def socket(self, node):
         return f"{self.dir}/nodes/{node}/api.sock"
 
-    def api(self, node, path, timeout=5):
-        """GET path from the node's socket. Failure if it does not answer."""
+    def _get(self, node, path, timeout):
         try:
             c = _UnixHTTP(self.socket(node), timeout)
             c.request("GET", path)
@@ -239,7 +238,22 @@ class Lab:
             raise Failure(f"{node} does not answer {path}: {e}")
         if r.status != 200:
             raise Failure(f"{node} {path}: status {r.status}: {body[:200]!r}")
-        return json.loads(body)
+        return body
+
+    def api(self, node, path, timeout=5):
+        """GET path from the node's socket. Failure if it does not answer."""
+        return json.loads(self._get(node, path, timeout))
+
+    def metrics(self, node):
+        """The node's counters: {(name, value of the label or ""): number}."""
+        text = self._get(node, "/metrics", 5).decode()
+        return {(m[1], m[2] or ""): int(m[3]) for m in re.finditer(r'^(\w+)(?:\{\w+="(\w+)"\})? (\d+)$', text, re.M)}
+
+    def configure(self, node, text, mode="a"):
+        """Adds text to the node's configuration (mode "w": replaces it) and has the node read it again."""
+        with open(f"{self.dir}/nodes/{node}/byway.conf", mode) as f:
+            f.write(text)
+        self.byway(node, "reload")
 
     def byway(self, node, *args, timeout=30, check=True):
         """The command line, from outside the node, over its socket."""
@@ -247,6 +261,13 @@ class Lab:
 
     def status(self, node):
         return self.api(node, "/v1/status")
+
+    def problems(self, node):
+        """What `byway status` complains of: {code: text}."""
+        return {p["code"]: p["text"] for p in self.status(node)["problems"]}
+
+    def exit_state(self, node):
+        return (self.status(node).get("exit") or {}).get("state")
 
     def routes(self, node):
         return self.api(node, "/v1/routes")
@@ -348,8 +369,8 @@ class Lab:
         return seconds_until(all_paths, seconds, "routes between all nodes", every=0.1)
 
     # -- traffic --
-    def reaches(self, node, address, timeout=1):
-        return self.run(node, "ping", "-n", "-q", "-c", 1, "-W", timeout, address, check=False).returncode == 0
+    def reaches(self, node, address, timeout=1, size=56):
+        return self.run(node, "ping", "-n", "-q", "-c", 1, "-W", timeout, "-s", size, address, check=False).returncode == 0
 
     def all_ping(self, seconds=30, nodes=None):
         """Waits until every node's ping reaches every other; returns how long it took."""

@@ -79,7 +79,7 @@ def a_new_interface_is_used_and_one_that_vanishes_is_let_go():
                 lab.run("n1", "ip", "link", "set", "extra", "up")
                 wait_until(lambda: lab.path("n1", lab.address("n4")) == ["n1", "n4"], 20, "the wire in use again")
         for n in lab.nodes():
-            problems = [p["code"] for p in lab.status(n)["problems"] if p["code"] != "no-exit"]  # nobody shares here
+            problems = set(lab.problems(n)) - {"no-exit"}  # nobody shares here
             want(not problems, f"{n}: {problems}")
 
 
@@ -105,7 +105,7 @@ def a_dead_neighbour_is_shown_as_such_and_back_when_it_returns():
         status = lab.status("n1")
         want(status["peers"] == 0, f"{status['peers']} neighbours counted")
         want("silent" in lab.byway("n1", "status").stdout, "the screen does not say it")
-        wait_until(lambda: "no-link-up" in [p["code"] for p in lab.status("n1")["problems"]], 8, "the problem is named")
+        wait_until(lambda: "no-link-up" in lab.problems("n1"), 8, "the problem is named")
         lab.start("n2")
         wait_until(lambda: [p["state"] for p in lab.peers("n1")] == ["up"] and lab.status("n1")["peers"] == 1, 20, "n2 is up again")
 
@@ -116,7 +116,7 @@ def an_interface_that_is_named_and_cannot_be_used_is_named():
         lab.all_ping(30)
 
         def problem():
-            return next((p["text"] for p in lab.status("n2")["problems"] if p["code"] == "interface-not-used"), "")
+            return lab.problems("n2").get("interface-not-used", "")
 
         want(not problem(), problem())
         lab.run("n2", "sh", "-c", "echo 1 > /proc/sys/net/ipv6/conf/to-n1/disable_ipv6")

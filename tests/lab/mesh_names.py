@@ -31,20 +31,16 @@ def up(lab):
     return [p["state"] for p in lab.peers("n1")] == ["up"] and lab.reaches("n1", lab.address("n2"))
 
 
-def problems(lab, node):
-    return [p["code"] for p in lab.status(node)["problems"]]
-
-
 @labkit.test
 def a_name_that_is_not_known_yet_is_looked_up_until_it_is():
     with Lab(text=APART) as lab:
         hosts(lab, "n1")
         lab.byway("n1", "peer", "add", listed(lab), "--endpoint", f"{NAME}:4870")
-        wait_until(lambda: "name-not-found" in problems(lab, "n1"), 10, "the problem is named")
+        wait_until(lambda: "name-not-found" in lab.problems("n1"), 10, "the problem is named")
         want(not up(lab), "up without an address")
         hosts(lab, "n1", RIGHT)
         wait_until(lambda: up(lab), 30, "the link")
-        want("name-not-found" not in problems(lab, "n1"), "the problem is still told")
+        want("name-not-found" not in lab.problems("n1"), "the problem is still told")
 
 
 @labkit.test
@@ -63,9 +59,9 @@ def a_peer_that_was_removed_meanwhile_does_not_come_back():
         hosts(lab, "n1")
         key = listed(lab)
         lab.byway("n1", "peer", "add", key, "--endpoint", f"{NAME}:4870")
-        wait_until(lambda: "name-not-found" in problems(lab, "n1"), 10, "the first look-up has failed")
+        wait_until(lambda: "name-not-found" in lab.problems("n1"), 10, "the first look-up has failed")
         lab.byway("n1", "peer", "remove", key)
-        wait_until(lambda: "name-not-found" not in problems(lab, "n1"), 20, "nobody looks it up any more")
+        wait_until(lambda: "name-not-found" not in lab.problems("n1"), 20, "nobody looks it up any more")
         hosts(lab, "n1", RIGHT)
         want(not lab.peers("n1"), "it came back")
 

@@ -6,13 +6,11 @@ back at once."""
 import os
 import re
 import sys
-import tempfile
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import labkit
-from labkit import WEB, Lab, command, want, wait_until
-
-ROW = "link 1 2\nlink 2 3\nlink 3 4\nlink 4 internet\nnode 4 internet share set firewall.allow=all\n"
+from labkit import WEB, Lab, want, wait_until
+from session_kit import ROW, key_log, logged, ping_sizes, tracepath, traceroute, tshark, watch_hop
 
 
 def sessions(lab, node):
@@ -45,41 +43,22 @@ def every_pair_has_a_session_and_says_so():
 
 @labkit.test
 def tshark_decrypts_both_modes_and_sees_nothing_plain():
-    with tempfile.TemporaryDirectory(prefix="byway-esp-") as folder:
-        keys = os.path.join(folder, "keys")
-        os.environ["BYWAY_KEYLOG"] = keys
-        try:
-            with Lab(text=ROW) as lab:
-                lab.all_ping(30)
-                wait_until(lambda: lab.online("n1"), 20, "Internet at n1")
-                file = os.path.join(folder, "n2.pcap")
-                for n, iface in (("n2", "to-n3"), ("n3", "to-n2")):  # one datagram a frame, as tshark wants them
-                    lab.run(n, "ethtool", "-K", iface, "tx-udp-segmentation", "off", "gso", "off", check=False)
-                job = lab.capture("n2", "to-n3", file)
-                for n in ("n2", "n3"):  # handshakes of the hop that is watched, for tshark
-                    lab.stop(n)
-                    lab.start(n)
-                wait_until(lambda: lab.online("n1"), 30, "Internet at n1 again")
-                want(lab.fetch("n1", f"{WEB}/1M").size == 1_000_000, "a transfer")
-                lab.all_ping(20)
-                lab.run("n1", "ping", "-n", "-c", 3, "-i", 0.2, "-s", 3000, lab.address("n4"), check=False)
-                addresses = {lab.address(n) for n in lab.nodes()}
-                job.stop()
-        finally:
-            del os.environ["BYWAY_KEYLOG"]
-        with open(keys) as f:
-            lines = f.read().splitlines()
-        wg = os.path.join(folder, "wg")
-        with open(wg, "w") as f:
-            f.write("\n".join(x for x in lines if " = " in x) + "\n")
-        table = [x[len("ESP_SA "):] for x in lines if x.startswith("ESP_SA ")]
+    with key_log() as folder:
+        with Lab(text=ROW) as lab:
+            lab.all_ping(30)
+            wait_until(lambda: lab.online("n1"), 20, "Internet at n1")
+            job = watch_hop(lab, folder)
+            wait_until(lambda: lab.online("n1"), 30, "Internet at n1 again")
+            want(lab.fetch("n1", f"{WEB}/1M").size == 1_000_000, "a transfer")
+            lab.all_ping(20)
+            lab.run("n1", "ping", "-n", "-c", 3, "-i", 0.2, "-s", 3000, lab.address("n4"), check=False)
+            addresses = {lab.address(n) for n in lab.nodes()}
+            job.stop()
+        table = [x[len("ESP_SA "):] for x in logged(folder) if x.startswith("ESP_SA ")]
         want(table, "no session keys in the key log")
-        base = ["tshark", "-r", file, "-d", "udp.port==4870,wg", "-o", f"wg.keylog_file:{wg}", "-o", "wg.dissect_packet:TRUE"]
         plain, esp = [], 0
-        fields = ["-T", "fields", "-E", "occurrence=l", "-e", "ipv6.src", "-e", "ipv6.dst", "-e", "ipv6.nxt", "-e", "udp.dstport",
-                  "-e", "icmpv6.type", "-e", "esp.spi", "-e", "frame.number"]
-        for line in command(*base, *fields, timeout=120).stdout.splitlines():
-            src, dst, nxt, port, icmp, spi, number = (line.split("\t") + [""] * 7)[:7]
+        for src, dst, nxt, port, icmp, spi, number in tshark(
+                folder, ["ipv6.src", "ipv6.dst", "ipv6.nxt", "udp.dstport", "icmpv6.type", "esp.spi", "frame.number"]):
             if src not in addresses or dst not in addresses:
                 continue
             error = nxt == "58" and icmp and int(icmp) < 128
@@ -98,12 +77,10 @@ def tshark_decrypts_both_modes_and_sees_nothing_plain():
             f.write("\n".join(sorted(set(table))) + "\n")
         os.environ["XDG_CONFIG_HOME"] = os.path.join(folder, "config")
         try:
-            out = command(*base, "-o", "esp.enable_encryption_decode:TRUE", "-o", "esp.enable_authentication_check:TRUE", "-T", "fields",
-                          "-E", "occurrence=a", "-e", "frame.protocols", "-e", "esp.icv_good", "-e", "esp.icv_bad", "-e", "http.request.uri",
-                          timeout=180).stdout
+            rows = tshark(folder, ["frame.protocols", "esp.icv_good", "esp.icv_bad", "http.request.uri"],
+                          "-o", "esp.enable_encryption_decode:TRUE", "-o", "esp.enable_authentication_check:TRUE", all_layers=True, timeout=180)
         finally:
             del os.environ["XDG_CONFIG_HOME"]
-        rows = [x.split("\t") for x in out.splitlines()]
         good = [r for r in rows if "1" in r[1].split(",") or "True" in r[1]]
         transport = sum(1 for r in good if re.search(r":esp:(tcp|udp|icmpv6)", r[0]))
         tunnel = sum(1 for r in good if re.search(r":esp:ip(v6)?:", r[0]))
@@ -111,7 +88,7 @@ def tshark_decrypts_both_modes_and_sees_nothing_plain():
         want(not wrong, f"{wrong} packets with a wrong ICV")
         want(transport > 10, f"transport mode: {transport} packets decrypted")
         want(tunnel > 500, f"tunnel mode: {tunnel} packets decrypted")
-        want("/1M" in out, "the request inside the tunnel was not found")
+        want(any("/1M" in r[3] for r in rows), "the request inside the tunnel was not found")
         return f"{esp} ESP packets; decrypted {transport} in transport mode, {tunnel} in tunnel mode"
 
 
@@ -120,18 +97,14 @@ def the_usual_tools_work_through_sessions():
     with Lab(text=ROW) as lab:
         lab.all_ping(30)
         n4, hops = lab.address("n4"), [lab.address(n) for n in ("n2", "n3", "n4")]
-        out = wait_until(lambda: (lambda o: o if all(h in o for h in hops) else None)(
-            lab.run("n1", "traceroute", "-6", "-n", "-q", 1, "-w", 1, n4, check=False).stdout), 10, "traceroute by UDP")
-        want([x for x in re.findall(r"fc[0-9a-f:]+", out.split("\n", 1)[1])] == hops, out)
-        out = lab.run("n1", "traceroute", "-6", "-n", "-I", "-q", 1, "-w", 1, n4, check=False).stdout
-        want([x for x in re.findall(r"fc[0-9a-f:]+", out.split("\n", 1)[1])] == hops, "by ICMP: " + out)
-        out = lab.run("n1", "tracepath", "-6", "-n", n4, check=False, timeout=30).stdout
-        want(all(h in out for h in hops) and re.search(r"pmtu 1[23]\d\d", out), "tracepath: " + out)
-        for size in (1200, 1290, 1298, 1306, 1400, 3000, 20000):
-            wait_until(lambda: lab.run("n1", "ping", "-n", "-c", 1, "-W", 1, "-s", size, n4, check=False).returncode == 0, 5, f"ping -s {size}")
+        traceroute(lab, n4, hops)
+        traceroute(lab, n4, hops, "-I")
+        pmtu = tracepath(lab, n4, hops)
+        want(1200 <= pmtu < 1400, f"pmtu {pmtu}")
+        ping_sizes(lab, n4, 1200, 1290, 1298, 1306, 1400, 3000, 20000)
         trace = lab.byway("n1", "trace", n4).stdout
         want(all(h in trace for h in hops) and re.search(r"session  up for \d+ (s|min), ", trace), trace)
-        return re.search(r"pmtu \d+", out)[0]
+        return f"pmtu {pmtu}"
 
 
 @labkit.test

@@ -6,11 +6,11 @@ import hashlib
 import os
 import re
 import sys
-import tempfile
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import labkit
-from labkit import Lab, command, want, wait_until
+from labkit import Lab, want, wait_until
+from session_kit import key_log, tshark, watch_hop
 
 # A network of its own behind n1 and one behind n3, with a host each; n2 is the relay.
 ROW = ("link 1 2\nlink 2 3\nnode 1 set routing.export=10.1.1.0/24,fd00:1::/64\n"
@@ -42,71 +42,49 @@ class Host:
         return self.run("ping", "-n", "-q", "-c", 1, "-W", 1, "-s", size, address, check=False).returncode == 0
 
 
-def inner_packets(lab, node, interface, folder, keys):
-    """Packets inside a hop as tshark decrypts them, one "source destination next-header" each."""
-    wg = os.path.join(folder, "wg")
-    with open(keys) as f:
-        lines = f.read().splitlines()
-    with open(wg, "w") as f:
-        f.write("\n".join(x for x in lines if " = " in x) + "\n")
-    base = ["tshark", "-r", os.path.join(folder, "pcap"), "-d", "udp.port==4870,wg", "-o", f"wg.keylog_file:{wg}", "-o", "wg.dissect_packet:TRUE"]
-    fields = ["-T", "fields", "-E", "occurrence=a", "-e", "frame.protocols", "-e", "ip.src", "-e", "ip.dst", "-e", "ipv6.src", "-e", "ipv6.dst"]
-    return [x.split("\t") for x in command(*base, *fields, timeout=120).stdout.splitlines()]
-
-
 @labkit.test
 def sites_talk_and_the_relay_sees_esp_only():
-    with tempfile.TemporaryDirectory(prefix="byway-export-") as folder:
-        keys = os.path.join(folder, "keys")
-        os.environ["BYWAY_KEYLOG"] = keys
-        try:
-            with Lab(text=ROW) as lab:
-                lab.all_ping(30)
-                # Other addresses of a node come first, but nobody could answer to them.
-                lab.run("n1", "ip", "addr", "add", "10.250.0.1/24", "dev", "to-n2")
-                h1, h3 = (Host(lab, n, *SITES[n]) for n in ("n1", "n3"))
-                for n, iface in (("n2", "to-n3"), ("n3", "to-n2")): # one datagram a frame, as tshark wants them
-                    lab.run(n, "ethtool", "-K", iface, "tx-udp-segmentation", "off", "gso", "off", check=False)
-                job = lab.capture("n2", "to-n3", os.path.join(folder, "pcap"))
-                for n in ("n2", "n3"): # a handshake of the hop that is watched, for tshark
-                    lab.stop(n)
-                    lab.start(n)
-                for a, b in ((h1, h3), (h3, h1)):
-                    for to in (b.v4, b.v6):
-                        for size in (56, 1290, 3000):
-                            wait_until(lambda: a.reaches(to, size), 30, f"{to} from behind {a.node}, {size} bytes")
-                # Nodes to networks and back, mesh address to network: sealed likewise.
-                for node, host in (("n1", h3), ("n3", h1)):
-                    wait_until(lambda: lab.reaches(node, host.v6) and lab.reaches(node, host.v4), 15, f"the network behind the other from {node}")
-                    other = lab.address("n1" if node == "n3" else "n3")
-                    wait_until(lambda: host.reaches(lab.address(node)), 15, f"{node} itself from behind {other}")
-                    wait_until(lambda: lab.reaches("n2", host.v6), 15, f"{host.v6} from the relay")
-                out = h1.run("traceroute", "-n", "-q", 1, "-w", 1, h3.v4).stdout
-                want(h3.v4 in out.split("\n", 1)[1], out)
-                out = h1.run("tracepath", "-6", "-n", h3.v6, timeout=40).stdout
-                want("reached" in out and "pmtu 1346" in out, out)
-                content = os.urandom(2_000_000)
-                with open(os.path.join(folder, "file"), "wb") as f:
-                    f.write(content)
-                server = lab.job("n3", *h3.argv("python3", "-m", "http.server", "--bind", "::", "--directory", folder, "8080"))
-                wait_until(lambda: "8080" in h3.run("ss", "-ltn").stdout, 10, "the server")
-                syns = lab.job("n3", *h3.argv("tcpdump", "-n", "-l", "-Z", "root", "--immediate-mode", "-i", "eth", "tcp port 8080"), stdout=-1, stderr=-1)
-                while b"listening" not in syns.process.stderr.readline():
-                    want(syns.process.poll() is None, "tcpdump has ended")
-                for at in (h3.v4, f"[{h3.v6}]"):
-                    out = h1.run("sh", "-c", f"curl -sS -m 60 -g http://{at}:8080/file | sha256sum").stdout
-                    want(out.split()[0] == hashlib.sha256(content).hexdigest(), f"a transfer from {at}")
-                server.stop()
-                syns.stop()
-                # The hosts' own interfaces carry 1,500 bytes: what they may send each other is said to them on the way.
-                mss = {int(x) for x in re.findall(r"Flags \[S\].*mss (\d+)", syns.output.decode())}
-                want(mss and mss <= {1346 - 40, 1346 - 60}, f"segments announced: {mss}")
-                addresses = {h.v4 for h in (h1, h3)} | {h.v6 for h in (h1, h3)}
-                mesh = {lab.address(n) for n in ("n1", "n3")}
-                job.stop()
-        finally:
-            del os.environ["BYWAY_KEYLOG"]
-        rows = inner_packets(lab, "n2", "to-n3", folder, keys)
+    with key_log() as folder:
+        with Lab(text=ROW) as lab:
+            lab.all_ping(30)
+            # Other addresses of a node come first, but nobody could answer to them.
+            lab.run("n1", "ip", "addr", "add", "10.250.0.1/24", "dev", "to-n2")
+            h1, h3 = (Host(lab, n, *SITES[n]) for n in ("n1", "n3"))
+            job = watch_hop(lab, folder)
+            for a, b in ((h1, h3), (h3, h1)):
+                for to in (b.v4, b.v6):
+                    for size in (56, 1290, 3000):
+                        wait_until(lambda: a.reaches(to, size), 30, f"{to} from behind {a.node}, {size} bytes")
+            # Nodes to networks and back, mesh address to network: sealed likewise.
+            for node, host in (("n1", h3), ("n3", h1)):
+                wait_until(lambda: lab.reaches(node, host.v6) and lab.reaches(node, host.v4), 15, f"the network behind the other from {node}")
+                other = lab.address("n1" if node == "n3" else "n3")
+                wait_until(lambda: host.reaches(lab.address(node)), 15, f"{node} itself from behind {other}")
+                wait_until(lambda: lab.reaches("n2", host.v6), 15, f"{host.v6} from the relay")
+            out = h1.run("traceroute", "-n", "-q", 1, "-w", 1, h3.v4).stdout
+            want(h3.v4 in out.split("\n", 1)[1], out)
+            out = h1.run("tracepath", "-6", "-n", h3.v6, timeout=40).stdout
+            want("reached" in out and "pmtu 1346" in out, out)
+            content = os.urandom(2_000_000)
+            with open(os.path.join(folder, "file"), "wb") as f:
+                f.write(content)
+            server = lab.job("n3", *h3.argv("python3", "-m", "http.server", "--bind", "::", "--directory", folder, "8080"))
+            wait_until(lambda: "8080" in h3.run("ss", "-ltn").stdout, 10, "the server")
+            syns = lab.job("n3", *h3.argv("tcpdump", "-n", "-l", "-Z", "root", "--immediate-mode", "-i", "eth", "tcp port 8080"), stdout=-1, stderr=-1)
+            while b"listening" not in syns.process.stderr.readline():
+                want(syns.process.poll() is None, "tcpdump has ended")
+            for at in (h3.v4, f"[{h3.v6}]"):
+                out = h1.run("sh", "-c", f"curl -sS -m 60 -g http://{at}:8080/file | sha256sum").stdout
+                want(out.split()[0] == hashlib.sha256(content).hexdigest(), f"a transfer from {at}")
+            server.stop()
+            syns.stop()
+            # The hosts' own interfaces carry 1,500 bytes: what they may send each other is said to them on the way.
+            mss = {int(x) for x in re.findall(r"Flags \[S\].*mss (\d+)", syns.output.decode())}
+            want(mss and mss <= {1346 - 40, 1346 - 60}, f"segments announced: {mss}")
+            addresses = {h.v4 for h in (h1, h3)} | {h.v6 for h in (h1, h3)}
+            mesh = {lab.address(n) for n in ("n1", "n3")}
+            job.stop()
+        rows = tshark(folder, ["frame.protocols", "ip.src", "ip.dst", "ipv6.src", "ipv6.dst"], all_layers=True)
         seen = [r for r in rows if addresses & set(",".join(r[1:]).split(","))]
         want(not seen, f"{len(seen)} packets of the networks in plain, e.g. {seen[:2]}")
         esp = [r for r in rows if "esp" in r[0] and mesh <= set(",".join(r[3:]).split(","))]
@@ -116,9 +94,7 @@ def sites_talk_and_the_relay_sees_esp_only():
 
 def export(lab, node, networks):
     """Changes what a running node exports."""
-    with open(f"{lab.dir}/nodes/{node}/byway.conf", "w") as f:
-        f.write(f"[routing]\nexport = {networks}\n" if networks else "")
-    lab.byway(node, "reload")
+    lab.configure(node, f"[routing]\nexport = {networks}\n", "w")
 
 
 @labkit.test

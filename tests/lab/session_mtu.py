@@ -9,8 +9,9 @@ import sys
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import labkit
 from labkit import WEB, WEB4, Lab, want, wait_until
+from session_kit import ROW, ping_sizes, tracepath, traceroute
 
-ROW = "link 1 2\nlink 2 3\nlink 3 4\nlink 4 internet\nnode 4 internet share set firewall.allow=all\n"
+HERE = WEB4.removeprefix("http://")
 
 
 def wire_mtu(lab, a, b, mtu):
@@ -24,28 +25,21 @@ def fragments_seen(lab, node, interface, filter_):
 
 
 def tools_work(lab, far, hops):
-    out = wait_until(lambda: (lambda o: o if all(h in o for h in hops) else None)(
-        lab.run("n1", "traceroute", "-6", "-n", "-q", 1, "-w", 1, far, check=False).stdout), 15, "traceroute by UDP")
-    want(re.findall(r"fc[0-9a-f:]+", out.split("\n", 1)[1]) == hops, out)
-    out = lab.run("n1", "traceroute", "-6", "-n", "-q", 1, "-w", 1, far, 1300, check=False).stdout # packets that fill the wire
-    want(re.findall(r"fc[0-9a-f:]+", out.split("\n", 1)[1]) == hops, "with 1,300 bytes: " + out)
-    out = lab.run("n1", "tracepath", "-6", "-n", far, check=False, timeout=40).stdout
-    want(all(h in out for h in hops) and "no reply" not in out, "tracepath: " + out)
-    for size in (56, 900, 1200, 1232, 1298, 1338, 1400, 3000, 20000):
-        wait_until(lambda: lab.run("n1", "ping", "-n", "-c", 1, "-W", 1, "-s", size, far, check=False).returncode == 0, 5, f"ping -s {size}")
+    traceroute(lab, far, hops)
+    traceroute(lab, far, hops, 1300)  # packets that fill the wire
+    pmtu = tracepath(lab, far, hops)
+    ping_sizes(lab, far, 56, 900, 1200, 1232, 1298, 1338, 1400, 3000, 20000)
     r = lab.run("n1", "ping", "-n", "-c", 1, "-W", 1, "-M", "do", "-s", 1400, far, check=False)
     want(r.returncode and re.search("too long|mtu", r.stdout + r.stderr), f"-M do and too much for the TUN: {r.stdout} {r.stderr}")
-    return re.search(r"Resume: pmtu (\d+)", out)[1]
+    return pmtu
 
 
 def the_exit_works(lab):
     wait_until(lambda: lab.online("n1"), 20, "Internet at n1")
-    for size in (56, 1200, 1318, 1400, 5000):
-        wait_until(lambda: lab.run("n1", "ping", "-n", "-c", 1, "-W", 1, "-s", size, WEB4[7:], check=False).returncode == 0, 5,
-                   f"ping -s {size} to the Internet")
-    out = lab.run("n1", "traceroute", "-n", "-q", 1, "-w", 1, WEB4[7:], check=False).stdout
-    want(re.search(r"100\.[\d.]+", out) and WEB4[7:] in out.split("\n", 1)[1], "traceroute to the Internet: " + out)
-    out = lab.run("n1", "tracepath", "-n", WEB4[7:], check=False, timeout=40).stdout
+    ping_sizes(lab, HERE, 56, 1200, 1318, 1400, 5000)
+    out = lab.run("n1", "traceroute", "-n", "-q", 1, "-w", 1, HERE, check=False).stdout
+    want(re.search(r"100\.[\d.]+", out) and HERE in out.split("\n", 1)[1], "traceroute to the Internet: " + out)
+    out = lab.run("n1", "tracepath", "-n", HERE, check=False, timeout=40).stdout
     want("reached" in out and "pmtu 1346" in out, "tracepath to the Internet: " + out)
     f = lab.fetch("n1", f"{WEB}/10M", timeout=60)
     want(f.size == 10_000_000 and f.sha256 == lab.sha256("10M"), f"{f.size} bytes")
