@@ -49,6 +49,7 @@ static const char help[] =
 
 static int cmd_exec(struct lab_call *c)
 {
+    if (c->argc && c->argv[0][0] == '-') return lab_usage("there is no option %s", c->argv[0]);
     if (c->argc < 2) return lab_usage("lab exec needs a node and a command");
     struct lab_spaces s;
     if (client_spaces(c->name, c->argv[0], &s)) return 1;
@@ -168,10 +169,11 @@ static int cmd_down(struct lab_call *c)
 static const struct {
     const char *name;
     int (*run)(struct lab_call *c);
+    bool own_options; // else it has none but those that all have
 } commands[] = {
-    {"up", lab_cmd_up},     {"show", lab_cmd_show}, {"exec", cmd_exec},     {"link", cmd_link}, {"kill", cmd_kill},
-    {"stop", cmd_stop},     {"start", cmd_start},   {"down", cmd_down},     {"list", lab_cmd_list},
-    {"demo", lab_cmd_demo},
+    {"up", lab_cmd_up, true},   {"show", lab_cmd_show, false}, {"exec", cmd_exec, true},   {"link", cmd_link, true},
+    {"kill", cmd_kill, false},  {"stop", cmd_stop, false},     {"start", cmd_start, false}, {"down", cmd_down, false},
+    {"list", lab_cmd_list, false}, {"demo", lab_cmd_demo, true},
 };
 
 // Takes --name, --json and --help out, before or after the command's words; for `exec` only up to the node, the rest is
@@ -214,8 +216,12 @@ int lab_main(int argc, char **argv)
         return 0;
     }
     if (!place_name_ok(c.name)) return lab_usage("--name %s: 1 to %d letters, digits, hyphens are wanted", c.name, PLACE_NAME_MAX);
+    if (!command && c.argc) return lab_usage("there is no option %s", c.argv[0]);
     if (!command) return lab_usage("lab needs a command: up, show, exec, link, kill, stop, start, down, list, demo");
-    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
-        if (!strcmp(commands[i].name, command)) return commands[i].run(&c);
+    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
+        if (strcmp(commands[i].name, command)) continue;
+        int rc = commands[i].own_options ? 0 : lab_options(&c.argc, c.argv, &(struct lab_option){NULL, false}, NULL, NULL);
+        return rc ? rc : commands[i].run(&c);
+    }
     return lab_usage("lab has no command %s", command);
 }

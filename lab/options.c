@@ -19,7 +19,7 @@ int lab_options(int *argc, char **argv, const struct lab_option *known, int (*go
         size_t n = strcspn(argv[i], "=");
         const struct lab_option *o = known;
         while (o->name && (strlen(o->name) != n || strncmp(o->name, argv[i], n))) o++;
-        if (!o->name) return lab_usage("unknown option %s", argv[i]);
+        if (!o->name) return lab_usage("there is no option %s", argv[i]);
         const char *value = argv[i][n] ? argv[i] + n + 1 : NULL;
         if (!o->has_value && value) return lab_usage("%s takes no value", o->name);
         if (o->has_value && !value && !(value = ++i < *argc ? argv[i] : NULL)) return lab_usage("%s needs a value", o->name);

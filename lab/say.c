@@ -22,7 +22,7 @@ int lab_usage(const char *fmt, ...)
     fflush(stdout);
     fputs("byway: ", stderr);
     vfprintf(stderr, fmt, ap);
-    fputs(" (see byway lab --help)\n", stderr);
+    fputs(" (see: byway lab --help)\n", stderr);
     va_end(ap);
     return 2;
 }

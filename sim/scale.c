@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "sim/look.h"
 #include "sim/path.h"
@@ -25,6 +26,7 @@ struct run {
     clock_t begin;
     time_t said;
     const char *phase;
+    bool terminal; // progress is looked at there
 };
 
 static void on_routes(void *ctx, uint32_t node)
@@ -34,16 +36,20 @@ static void on_routes(void *ctx, uint32_t node)
 
 static double cpu(const struct run *r) { return (double)(clock() - r->begin) / CLOCKS_PER_SEC; }
 
-// ---- progress: a line that is written over ----
+// ---- progress: on a terminal a line that is written over, else a line now and then ----
+
+#define AGAIN_TERMINAL_S 2
+#define AGAIN_S 10
 
 static void progress(struct run *r, double share)
 {
     time_t now = time(NULL);
-    if (r->o->json || now < r->said + 2) return;
+    if (r->o->json || now < r->said + (r->terminal ? AGAIN_TERMINAL_S : AGAIN_S)) return;
     r->said = now;
-    fprintf(stderr, "\r%s %u: %s, %.0f s simulated, %.0f s CPU", r->row.graph, r->row.nodes, r->phase, (double)r->w->now / 1e6, cpu(r));
+    fprintf(stderr, "%s%s %u: %s, %.0f s simulated, %.0f s CPU", r->terminal ? "\r" : "", r->row.graph, r->row.nodes, r->phase,
+            (double)r->w->now / 1e6, cpu(r));
     if (share > 0.02 && share < 1) fprintf(stderr, ", about %.0f %%, %.0f s to go", share * 100, cpu(r) * (1 - share) / share);
-    fprintf(stderr, "      ");
+    fprintf(stderr, r->terminal ? "      " : "\n");
 }
 
 // ---- stepping ----
@@ -275,12 +281,12 @@ static void measure(struct run *r)
 
 static int run_one(const struct sim_options *o, enum graph kind, const char *name, uint32_t n, struct scale_row *out)
 {
-    struct run r = {.o = o, .row = {.graph = name, .nodes = n}, .begin = clock()};
+    struct run r = {.o = o, .row = {.graph = name, .nodes = n}, .begin = clock(), .terminal = isatty(STDERR_FILENO)};
     struct graph_spec g = {.kind = kind, .n = n, .width = 1, .degree = 8, .joins = 2, .groups = n / 40 + 1, .gateways = 2};
     while (g.width * g.width < n) g.width++;
     bool ok = prepare(&r, &g);
     if (ok) measure(&r);
-    if (!o->json) fprintf(stderr, "\r%78s\r", "");
+    if (!o->json && r.terminal) fprintf(stderr, "\r%78s\r", "");
     if (ok && r.c->first) sim_say(1, "%s %u: %s at %.3f s: %s", name, n, violation_name(r.c->first), (double)r.c->when / 1e6, r.c->what);
     *out = r.row;
     paths_free(r.p);

@@ -270,8 +270,10 @@ static bool sizes(struct sim_options *o, const char *v)
     return false;
 }
 
-static int set_option(struct sim_options *o, const char *name, const char *v)
+// value: NULL if nothing stood behind the option.
+static int set_option(struct sim_options *o, const char *name, const char *value)
 {
+    const char *v = value ? value : "";
     uint64_t n = 0;
     bool ok = true;
     if (!strcmp(name, "--seed")) ok = o->has_seed = number(v, 1000000000000000u, &o->seed);
@@ -288,6 +290,7 @@ static int set_option(struct sim_options *o, const char *name, const char *v)
     else if (!strcmp(name, "--graph")) o->graph = v;
     else if (!strcmp(name, "--crypto")) o->crypto = v, ok = !strcmp(v, "real") || !strcmp(v, "standin");
     else return sim_say(2, "there is no option %s (see: byway sim --help)", name);
+    if (!value) return sim_say(2, "%s needs a value (see: byway sim --help)", name);
     return ok ? 0 : sim_say(2, "%s cannot be `%s` (see: byway sim --help)", name, v);
 }
 
@@ -316,8 +319,7 @@ static int take_options(struct sim_options *o, int argc, char **argv, const char
         if (n >= sizeof name) return sim_say(2, "there is no option %s (see: byway sim --help)", argv[i]);
         memcpy(name, argv[i], n);
         name[n] = 0;
-        if (!eq && i + 1 == argc) return sim_say(2, "%s needs a value, or is no option (see: byway sim --help)", argv[i]);
-        int rc = set_option(o, name, eq ? eq + 1 : argv[++i]);
+        int rc = set_option(o, name, eq ? eq + 1 : argv[++i]); // argv ends with NULL
         if (rc) return rc;
     }
     return 0;
@@ -347,13 +349,14 @@ int sim_main(int argc, char **argv)
     if (!status) status = sim_use_crypto(&o, argc, argv, count ? words[0] : "");
     if (!status && bw_crypto_init()) status = sim_say(EXIT_FAILURE, "the cryptographic libraries cannot be used");
     bool drawn = count && (!strcmp(words[0], "random") || !strcmp(words[0], "scale"));
+    if (!status && drawn && count > 1)
+        status = sim_say(2, "`byway sim %s` does not know what to do with `%s` (see: byway sim --help)", words[0], words[1]);
     if (!status && drawn && !o.has_seed) {
         o.seed = fresh_seed();
         fprintf(stderr, "seed %llu\n", (unsigned long long)o.seed);
     }
     if (!status && count && *words[0] == 'r' && drawn && o.size_count > 1) status = sim_say(2, "random takes one --nodes (see: byway sim --help)");
-    if (!status && drawn && count > 1) status = sim_say(2, "`byway sim %s` does not know what to do with `%s`", words[0], words[1]);
-    else if (!status && drawn) status = *words[0] == 'r' ? run_random(&o) : sim_scale(&o);
+    if (!status && drawn) status = *words[0] == 'r' ? run_random(&o) : sim_scale(&o);
     else if (!status) status = run_files(&o, count, words);
     free(words);
     return status;

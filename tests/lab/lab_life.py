@@ -196,9 +196,12 @@ def daemons_that_fail_are_told_and_nothing_stays():
 def wrong_use_is_told_with_status_2():
     for words, why in [
         ([], "needs a command"), (["fly"], "no command fly"), (["up"], "needs one topology"), (["up", "cube"], "no topology"),
-        (["up", "line", "--nodes", "x"], "a number"), (["up", "line", "--share", "9"], "no node 9"), (["up", "line", "--colour"], "unknown option"),
+        (["up", "line", "--nodes", "x"], "a number"), (["up", "line", "--share", "9"], "no node 9"), (["up", "line", "--colour"], "there is no option --colour (see: byway lab --help)"),
         (["up", "line", "--set", "x"], "SECTION.KEY=VALUE"), (["link", "1", "2", "loss=5"], "not understood"), (["link", "1"], "two ends"),
         (["exec", "n1"], "a command"), (["kill", "n1", "FOO"], "no signal"), (["show", "--name", "a/b"], "--name"), (["down", "now"], "'now'"),
+        *(([c, "--bogus"], "there is no option --bogus (see: byway lab --help)")
+          for c in ("up", "show", "exec", "link", "kill", "stop", "start", "down", "list", "demo")),
+        (["--bogus"], "there is no option --bogus"), (["exec", "--bogus", "n1", "true"], "there is no option --bogus"),
     ]:
         r = command(BYWAY, "lab", *words, check=False)
         want(r.returncode == 2 and why in r.stderr and r.stderr.startswith("byway: "), f"{words}: {r.returncode} {r.stderr}")

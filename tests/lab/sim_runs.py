@@ -5,6 +5,7 @@ runs, a small scale run with its figures."""
 import glob
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -80,11 +81,17 @@ def scale():
     if not why and code2:
         why = "stand-in: " + out2
     report("scale runs give figures and plots", why)
+    code, out, err = sim("scale", "--nodes", "40,50", "--seed", 3, "--idle", "20s")
+    lines = [x for x in err.split("\n") if " simulated, " in x]
+    ok = code == 0 and "\r" not in out + err and len(lines) >= 2 and all(re.match(r"geometric \d+: .* s CPU", x) for x in lines)
+    report("a scale run's progress is plain lines where no terminal is", "" if ok else out + err)
 
 
 def usage():
     why = ""
-    for args, text in ((["random", "--seed"], "--seed"), (["--nonsense", "1"], "--nonsense"), ([], "needs"), (["random", "--for", "1y"], "--for")):
+    for args, text in ((["random", "--seed"], "--seed"), (["--nonsense", "1"], "there is no option --nonsense (see: byway sim --help)"),
+                       (["scale", "--bogus"], "there is no option --bogus (see: byway sim --help)"), (["scale", "--nodes"], "needs a value (see"),
+                       (["scale", "x"], "`x` (see: byway sim --help)"), ([], "needs"), (["random", "--for", "1y"], "--for")):
         code, out, err = sim(*args)
         if code != 2 or not err.startswith("byway: ") or text not in err or out:
             why += "%s: %d %s%s\n" % (args, code, out, err)
