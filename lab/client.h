@@ -11,7 +11,7 @@
 
 struct lab_spaces {
     int fd[5]; // pid, net, uts, mnt, user; the last is -1 where there is none
-    char socket[128], binary[256];
+    char dir[128], binary[256]; // the node's files, "" for the Internet; the lab's program, "" if it has none
 };
 
 // Sends the request (stolen) and returns the answer, or NULL after telling why on standard error (`"ok": false` counts).

@@ -211,9 +211,7 @@ static json_t *cmd_enter(struct lab *lab, json_t *request, int fds[5], int *n_fd
     int all[5] = {lab->pid_ns, s->net, s->uts, s->mnt, lab->user_ns};
     *n_fds = lab->user_ns < 0 ? 4 : 5;
     memcpy(fds, all, sizeof all);
-    char path[PLACE_PATH + 40] = "";
-    if (n) snprintf(path, sizeof path, "%s/api.sock", n->dir);
-    return json_pack("{s:b, s:s, s:s}", "ok", 1, "socket", path, "binary", lab->o->binary ? lab->o->binary : "");
+    return json_pack("{s:b, s:s, s:s}", "ok", 1, "dir", n ? n->dir : "", "binary", lab->o->binary ? lab->o->binary : "");
 }
 
 // ---- the socket ----

@@ -16,7 +16,7 @@ int client_spaces(const char *lab, const char *node, struct lab_spaces *out)
     *out = (struct lab_spaces){.fd = {-1, -1, -1, -1, -1}};
     json_t *a = client_ask(lab, json_pack("{s:s, s:s}", "cmd", "enter", "node", node), out->fd);
     if (!a) return -1;
-    snprintf(out->socket, sizeof out->socket, "%s", json_string_value(json_object_get(a, "socket")));
+    snprintf(out->dir, sizeof out->dir, "%s", json_string_value(json_object_get(a, "dir")));
     snprintf(out->binary, sizeof out->binary, "%s", json_string_value(json_object_get(a, "binary")));
     json_decref(a);
     return 0;
@@ -28,10 +28,20 @@ void client_spaces_close(struct lab_spaces *s)
         if (s->fd[i] >= 0) close(s->fd[i]);
 }
 
-// `byway` itself is found inside even if it was never installed.
+static void point(const char *variable, const struct lab_spaces *s, const char *file)
+{
+    char path[sizeof s->dir + 16];
+    snprintf(path, sizeof path, "%s/%s", s->dir, file);
+    setenv(variable, path, 1);
+}
+
+// `byway` itself is found inside even if it was never installed, and means the node, not the machine.
 static void prepare_environment(const struct lab_spaces *s)
 {
-    if (s->socket[0]) setenv("BYWAY_SOCKET", s->socket, 1);
+    if (s->dir[0]) {
+        point("BYWAY_SOCKET", s, "api.sock");
+        point("BYWAY_STATE", s, "state");
+    }
     const char *old = getenv("PATH"), *slash = strrchr(s->binary, '/');
     char path[4096];
     int n = slash ? snprintf(path, sizeof path, "%.*s:", (int)(slash - s->binary), s->binary) : 0;

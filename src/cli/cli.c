@@ -115,6 +115,18 @@ bool given(const struct typed *t, const char *option)
     return false;
 }
 
+// Of an option that an environment variable stands in for.
+static const char *given_or(const struct typed *t, const char *option, const char *variable, const char *fallback)
+{
+    const char *value = given_value(t, option), *env = getenv(variable);
+    return value ? value : env && *env ? env : fallback;
+}
+
+const char *state_folder(const struct typed *t)
+{
+    return given_or(t, "--state", "BYWAY_STATE", DAEMON_DEFAULT_STATE);
+}
+
 // ---- what was typed ----
 
 static bool is_option(const char *s)
@@ -282,8 +294,7 @@ static int check_fit(struct typed *t)
     if (t->word_count < c->min) return usage(c, "`byway %s` needs: %s", c->name, c->words);
     if (t->word_count > c->max)
         return usage(c, "`byway %s` does not know what to do with `%s`", c->name, t->words[c->max]);
-    const char *socket = given_value(t, "--socket"), *env = getenv("BYWAY_SOCKET");
-    t->socket = socket ? socket : env && *env ? env : DAEMON_DEFAULT_SOCKET;
+    t->socket = given_or(t, "--socket", "BYWAY_SOCKET", DAEMON_DEFAULT_SOCKET);
     t->json = given(t, "--json");
     return 0;
 }

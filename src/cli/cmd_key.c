@@ -8,11 +8,11 @@
 
 static const struct option show_options[] = {
     {"--state", "DIR", false,
-     "read the identity there instead of asking the node; default " DAEMON_DEFAULT_STATE " if no node runs"},
+     "read the identity there instead of asking the node; default if no node runs $BYWAY_STATE, else " DAEMON_DEFAULT_STATE},
     {NULL, NULL, false, NULL},
 };
 static const struct option new_options[] = {
-    {"--state", "DIR", false, "where the identity goes; default " DAEMON_DEFAULT_STATE},
+    {"--state", "DIR", false, "where the identity goes; default $BYWAY_STATE, else " DAEMON_DEFAULT_STATE},
     {"--force", NULL, false, "replace the identity that is there: it is gone for good"},
     {NULL, NULL, false, NULL},
 };
@@ -38,25 +38,23 @@ static int print_file(const struct typed *t, const struct keycmd_identity *id)
 
 static int show(const struct typed *t)
 {
-    const char *state = given_value(t, "--state");
     struct keycmd_identity id;
     char why[400];
-    if (!state && http_is_there(t->socket)) {
+    if (!given(t, "--state") && http_is_there(t->socket)) {
         json_t *s = http_get(t, "/v1/status", NULL);
         int rc = s ? print_identity(t, text_of(s, "address"), text_of(s, "key")) : EXIT_FAILED;
         json_decref(s);
         return rc;
     }
-    if (keycmd_show(state ? state : DAEMON_DEFAULT_STATE, &id, why, sizeof why)) return complain("%s", why);
+    if (keycmd_show(state_folder(t), &id, why, sizeof why)) return complain("%s", why);
     return print_file(t, &id);
 }
 
 static int make(const struct typed *t)
 {
-    const char *state = given_value(t, "--state");
     struct keycmd_identity id;
     char why[400];
-    if (keycmd_new(state ? state : DAEMON_DEFAULT_STATE, given(t, "--force"), &id, why, sizeof why))
+    if (keycmd_new(state_folder(t), given(t, "--force"), &id, why, sizeof why))
         return complain("%s", why);
     return print_file(t, &id);
 }

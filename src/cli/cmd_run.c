@@ -6,7 +6,7 @@
 
 static const struct option options[] = {
     {"--config", "FILE", false, "configuration; default /etc/byway/byway.conf, which may be missing"},
-    {"--state", "DIR", false, "where the identity is kept; default " DAEMON_DEFAULT_STATE},
+    {"--state", "DIR", false, "where the identity is kept; default $BYWAY_STATE, else " DAEMON_DEFAULT_STATE},
     {"--socket", "PATH", false, "the node's socket; default $BYWAY_SOCKET, else " DAEMON_DEFAULT_SOCKET},
     {"--share", "IFACE", true, "share this machine's Internet connection; with =IFACE the one at that interface"},
     {"--set", "SECTION.KEY=VALUE", false, "what the configuration would say; may be given several times"},
@@ -30,9 +30,8 @@ static char **all_sets(const struct typed *t, size_t *count)
 
 static int run(const struct typed *t)
 {
-    const char *state = given_value(t, "--state");
     struct run_options o = {.config_path = given_value(t, "--config"),
-                            .state_dir = state ? state : DAEMON_DEFAULT_STATE,
+                            .state_dir = state_folder(t),
                             .socket_path = t->socket};
     char **sets = all_sets(t, &o.set_count);
     o.sets = sets;

@@ -56,6 +56,7 @@ const struct command *command_find(const char *name);
 // ---- options ----
 const char *given_value(const struct typed *t, const char *option); // the last one; NULL if not given
 bool given(const struct typed *t, const char *option);
+const char *state_folder(const struct typed *t); // --state, else $BYWAY_STATE, else the machine's
 // The i-th option that c has, common ones included; NULL past the last.
 const struct option *command_option(const struct command *c, size_t i);
 

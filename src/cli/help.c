@@ -191,7 +191,8 @@ static void man_all(FILE *to)
         fputs("\\fR(1)\n", to);
     }
     fputs(".SH ENVIRONMENT\n.TP\n\\fBBYWAY_SOCKET\\fR\nthe node's socket, where \\-\\-socket is not "
-          "given\n.TP\n\\fBNO_COLOR\\fR\nset to anything: no colours\n",
+          "given\n.TP\n\\fBBYWAY_STATE\\fR\nthe folder of the node's identity, where \\-\\-state is not given\n.TP\n"
+          "\\fBNO_COLOR\\fR\nset to anything: no colours\n",
           to);
     fputs(".SH FILES\n.TP\n\\fI/etc/byway/byway.conf\\fR\nconfiguration, see \\fBbyway.conf\\fR(5); none is "
           "needed\n.TP\n\\fI/var/lib/byway\\fR\n"

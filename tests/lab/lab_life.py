@@ -49,6 +49,8 @@ def exec_passes_status_streams_names_and_terminal():
         want(lab.run("n2", "echo", "--json", "--name", "x").stdout == "--json --name x\n", "its options are its own")
         want(lab.run("n2", "pwd").stdout.strip() == os.getcwd(), "working directory")
         want(lab.run("n2", "printenv", "BYWAY_SOCKET").stdout.strip() == lab.socket("n2"), "environment")
+        made = lab.run("n2", BYWAY, "key", "new", "--force").stdout
+        want(made == command(BYWAY, "key", "show", "--state", f"{lab.dir}/nodes/n2/state").stdout, f"an identity for n2: {made}")
         shell = f"{BYWAY} lab exec --name {lab.name} n1 sh -c 'test -t 0 && test -t 1 && echo terminal'"
         want("terminal" in command("script", "-qec", shell, "/dev/null").stdout, "terminal")
         names = lab.run("n1", "ls", "/sys/class/net").stdout.split()

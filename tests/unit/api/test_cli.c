@@ -276,6 +276,14 @@ static void test_check_and_key(void **state)
     out = byway(0, args);
     says(out, "{\"address\":\"fc");
     free(made);
+    made = strdup(out);
+    snprintf(args, sizeof args, "%s/state", fake.dir);
+    setenv("BYWAY_STATE", args, 1);
+    assert_string_equal(byway(0, "key show --json --socket /none"), made);
+    says(byway(1, "key new"), args);
+    says(byway(1, "key show --state /none"), "/none");
+    unsetenv("BYWAY_STATE");
+    free(made);
     sh(NULL, "rm -r %s/state", fake.dir);
 }
 
