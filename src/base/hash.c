@@ -46,3 +46,15 @@ uint64_t bw_siphash(const uint8_t key[16], const void *data, size_t n)
     rounds(v, 4);
     return v[0] ^ v[1] ^ v[2] ^ v[3];
 }
+
+uint32_t bw_permute32(const uint8_t key[16], uint32_t v)
+{
+    uint16_t left = (uint16_t)(v >> 16), right = (uint16_t)v;
+    for (uint8_t i = 0; i < 4; i++) { // a Feistel network of four rounds (Luby, Rackoff 1988)
+        uint8_t in[3] = {i, (uint8_t)(right >> 8), (uint8_t)right};
+        uint16_t mixed = left ^ (uint16_t)bw_siphash(key, in, sizeof in);
+        left = right;
+        right = mixed;
+    }
+    return (uint32_t)left << 16 | right;
+}

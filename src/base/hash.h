@@ -8,6 +8,8 @@
 #include <stdint.h>
 
 uint64_t bw_siphash(const uint8_t key[16], const void *p, size_t n);
+// A keyed permutation: other numbers give other numbers, and nobody without the key can tell the next one of a counter's.
+uint32_t bw_permute32(const uint8_t key[16], uint32_t v);
 
 #define HASH_FUNCTION(keyptr, keylen, hashv) ((hashv) = (unsigned)bw_siphash(BW_HASH_KEY, (keyptr), (keylen)))
 #define HASH_NONFATAL_OOM 1

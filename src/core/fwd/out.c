@@ -148,7 +148,8 @@ static void out_fragments6(struct fwd *f, const struct fwd_snapshot *s, const st
         memcpy(fragment, v->p + head, sizeof fragment);
         body += 8;
     } else {
-        ip_put32(fragment + 4, (uint32_t)bw_siphash(s->hash_key, &f->thread, sizeof f->thread) + f->fragment_id++);
+        // RFC 7739 section 5: not to be foreseen, and none twice in 2^26 packets of a thread, nor in two threads.
+        ip_put32(fragment + 4, bw_permute32(s->hash_key, f->fragment_id++ * KEYPAIR_THREADS_MAX + f->thread));
     }
     uint32_t most = (uint32_t)(path_mtu(&p) - head - 8) & ~7u;
     uint16_t where = ip_get16(fragment + 2);

@@ -274,11 +274,40 @@ static void test_log_and_errors(void **state)
     assert_true(bw_time_min(BW_S, BW_NEVER) == 1000 * BW_MS);
 }
 
+static int by_size(const void *a, const void *b)
+{
+    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+    return (x > y) - (x < y);
+}
+
+static void test_permutation(void **state)
+{
+    (void)state;
+    enum { N = 1 << 18 };
+    static uint32_t all[N];
+    const uint8_t key[16] = {1}, other[16] = {2};
+    unsigned near = 0, same = 0;
+    uint32_t was = 0, bits = 0;
+    for (uint32_t i = 0; i < N; i++) {
+        uint32_t v = bw_permute32(key, i);
+        all[i] = v;
+        near += v - was + 0x8000 < 0x10000; // a step that an onlooker could guess: 1 in 65,536
+        same += v == bw_permute32(other, i);
+        bits += (uint32_t)__builtin_popcount(v ^ was);
+        was = v;
+    }
+    assert_in_range(near, 0, 20);
+    assert_in_range(same, 0, 1);
+    assert_in_range(bits / (N / 16), 15 * 16, 17 * 16);
+    qsort(all, N, sizeof *all, by_size);
+    for (unsigned i = 1; i < N; i++) assert_int_not_equal(all[i - 1], all[i]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_addresses), cmocka_unit_test(test_prefixes), cmocka_unit_test(test_endpoints), cmocka_unit_test(test_cursors),
-        cmocka_unit_test(test_memory), cmocka_unit_test(test_base64_and_hex), cmocka_unit_test(test_siphash), cmocka_unit_test(test_text_in_a_room), cmocka_unit_test(test_text_that_grows), cmocka_unit_test(test_log_and_errors),
+        cmocka_unit_test(test_memory), cmocka_unit_test(test_base64_and_hex), cmocka_unit_test(test_siphash), cmocka_unit_test(test_permutation), cmocka_unit_test(test_text_in_a_room), cmocka_unit_test(test_text_that_grows), cmocka_unit_test(test_log_and_errors),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

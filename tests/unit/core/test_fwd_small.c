@@ -112,6 +112,27 @@ static void what_is_longer_is_told_1280(void **state)
     assert_int_equal(x.out.tuns, 2);
 }
 
+static void identifications_cannot_be_foreseen(void **state)
+{
+    (void)state;
+    uint8_t p[1500];
+    uint32_t id[100];
+    unsigned near = 0;
+    for (unsigned i = 0; i < 100; i++) {
+        kit_udp(p, "fc01::1", "fc0e::e", 1, 2, IP6_MTU_MIN - 48, 7);
+        kit_from_tun(&c, p, IP6_MTU_MIN);
+        assert_int_equal(carry(), 2);
+        assert_int_equal(x.out.tun[0].p[VNET_LEN + 6], IP_FRAGMENT);
+        id[i] = ip_get32(x.out.tun[0].p + VNET_LEN + 44);
+        for (unsigned k = 0; k < i; k++) {
+            assert_int_not_equal(id[i], id[k]);
+            near += id[i] - id[k] + 1000 <= 2000; // 4,950 pairs, one in two million of which are so near
+        }
+        kit_clear(&x.out);
+    }
+    assert_in_range(near, 0, 1);
+}
+
 static void headers_for_the_way_stay_in_front(void **state)
 {
     (void)state;
@@ -203,6 +224,6 @@ int main(void)
 {
     assert_int_equal(bw_crypto_init(), 0);
     const struct CMUnitTest tests[] = {T(every_length_arrives), T(what_is_longer_is_told_1280), T(headers_for_the_way_stay_in_front),
-                                       T(fragments_are_cut_again), T(segments_are_cut_again)};
+                                       T(fragments_are_cut_again), T(identifications_cannot_be_foreseen), T(segments_are_cut_again)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
