@@ -57,6 +57,8 @@ struct chosen { // `byway exit use` holds until the file says something else tha
     struct bw_addr file_address;
 };
 
+#define KEYS_STORED_MAX 16384 // some two megabytes
+
 struct daemon {
     const struct run_options *opt;
     struct config config;

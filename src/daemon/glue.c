@@ -135,8 +135,6 @@ static void on_drop_lease(void *ctx, const uint8_t key[32])
 
 // ---- public keys of mesh addresses ----
 
-#define KEYS_STORED_MAX 16384 // some two megabytes
-
 static bool on_find_key(void *ctx, const struct bw_addr *addr, uint8_t key[32])
 {
     struct daemon *d = ctx;
@@ -163,10 +161,10 @@ static void on_keep_key(void *ctx, const struct bw_addr *addr, const uint8_t key
     uint8_t had[32];
     bool there = on_find_key(d, addr, had);
     if (there && !memcmp(had, key, 32)) return;
-    if (!there && d->keys_stored >= KEYS_STORED_MAX) return; // the address is asked again another time
-    if (!there) d->keys_stored++;
+    if (!there && d->keys_stored >= KEYS_STORED_MAX) return; // what is there stays; this address is asked again another time
     if (os_store_put(d->store, "key", addr->b, sizeof addr->b, key, 32))
         bw_log(&d->log, BW_WARN, "a node's key could not be stored: %s", os_store_error(d->store));
+    else if (!there) d->keys_stored++;
 }
 
 // ---- the rest ----
