@@ -20,7 +20,7 @@ int bw_crypto_init(void)
     f->aes_256_gcm = EVP_CIPHER_fetch(NULL, "AES-256-GCM", NULL);
     f->ready = f->blake2s && f->blake2s_mac && f->chacha20_poly1305 && f->aes_256_gcm;
     if (!f->ready) return BW_ERR_SYS;
-    f->quick_nonce = aead_quick_nonce_works();
+    aead_try_quick_nonces();
     return 0;
 }
 

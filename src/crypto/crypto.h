@@ -65,6 +65,11 @@ int bw_aead_seal(struct bw_aead *a, uint8_t *out, const uint8_t *in, size_t n, c
                  const uint8_t nonce[12]) BW_NODISCARD;
 int bw_aead_open(struct bw_aead *a, uint8_t *out, const uint8_t *in, size_t n, const void *ad, size_t ad_len,
                  const uint8_t nonce[12]) BW_NODISCARD;
+// The same in place, without additional data and with the tag somewhere else: n bytes of text either way.
+int bw_aead_seal_apart(struct bw_aead *a, uint8_t *text, size_t n, uint8_t tag[BW_TAG_LEN],
+                       const uint8_t nonce[12]) BW_NODISCARD;
+int bw_aead_open_apart(struct bw_aead *a, uint8_t *text, size_t n, const uint8_t tag[BW_TAG_LEN],
+                       const uint8_t nonce[12]) BW_NODISCARD;
 
 // ---- random: a ChaCha20 generator with fast key erasure, so that a run is a pure function of its seed ----
 struct bw_rng {

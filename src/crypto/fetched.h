@@ -11,10 +11,10 @@ struct crypto_fetched {
     EVP_MAC *blake2s_mac;
     EVP_CIPHER *chacha20_poly1305, *aes_256_gcm;
     bool ready;
-    bool quick_nonce; // see aead.c
+    bool quick_chacha, quick_gcm; // the nonce may be set by a parameter: see aead.c
 };
 extern struct crypto_fetched crypto_fetched;
 
-bool aead_quick_nonce_works(void); // once, by bw_crypto_init
+void aead_try_quick_nonces(void); // once, by bw_crypto_init
 
 #endif

@@ -23,9 +23,10 @@ enum babel_subtype {
 };
 
 #define BABEL_CAPABILITY_LEN 12
+#define BABEL_CAP_LIGHT 1 // the sender takes light messages (docs/spec/link.md, section 9)
 struct babel_capability {
     uint8_t version;      // 1
-    uint8_t flags;        // none defined yet: sent as 0, unknown ones ignored
+    uint8_t flags;        // BABEL_CAP_...; unknown ones are ignored
     uint16_t interval_cs; // unicast Hellos wanted from the receiver at this interval; 0: none
     uint64_t epoch;       // of the sender; another one than before: it has restarted
 };

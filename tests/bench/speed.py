@@ -174,8 +174,9 @@ def iperf(row, far, *args):
         j = json.loads(out) if out.strip() else {"error": "no output"}
         if "error" not in j:
             return j["end"]
-        if "connect" not in j["error"] or time.monotonic() > end:
+        if not re.search("connect|busy", j["error"]) or time.monotonic() > end:
             raise RuntimeError("iperf3: " + j["error"])
+        time.sleep(0.1)
 
 
 def measure(system, count):

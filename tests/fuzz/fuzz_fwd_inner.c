@@ -1,6 +1,7 @@
 // Inner packets of a neighbour who has keys and no manners: two bytes before each packet, its length and which link it
 // comes over (highest bit), whether the message is padded (next bit), and whether it is sealed end to end as well (the
-// third; then the first byte is ESP's next header). They are sealed as the neighbour would.
+// third; then the first byte is ESP's next header), and whether it comes in a light message (the fourth; any message that is
+// long enough). They are sealed as the neighbour would.
 #include "fuzz/fwd_node.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -25,7 +26,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct fwd_train t[64];
     unsigned count = 0;
     while (size >= 2 && count < 64) {
-        unsigned word = data[0] | data[1] << 8, link = word >> 15, len = word & 0x1fff;
+        unsigned word = data[0] | data[1] << 8, link = word >> 15, len = word & 0xfff;
         data += 2, size -= 2;
         if (len > size) len = (unsigned)size;
         uint8_t *m = malloc(len + 100 + 16 + WG_DATA_OVERHEAD);
@@ -33,7 +34,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         data += len, size -= len;
         if (word & 0x2000) len = end_to_end(n, m + WG_DATA_HEADER, from, len);
         else memcpy(m + WG_DATA_HEADER, from, len);
-        int sealed = keypair_seal(n->there[link], 0, m, len, word & 0x4000 ? FWD_MTU : 0, NOW);
+        bool light = word & 0x1000 && len >= LIGHT_SEALED;
+        int sealed = light ? keypair_seal_light(n->there[link], 0, m, len, NOW)
+                           : keypair_seal(n->there[link], 0, m, len, word & 0x4000 ? FWD_MTU : 0, NOW);
         fuzz_must(sealed >= WG_DATA_OVERHEAD);
         uint8_t *exact = malloc((size_t)sealed);
         memcpy(exact, m, (size_t)sealed);

@@ -106,7 +106,7 @@ static inline struct fuzz_node *fuzz_node(void)
         n.here[i] = keypair_new(&n.mem, 1, k1, k2, true, 0x01010101 * (i + 1), 7, s, NOW);
         n.there[i] = keypair_new(&n.mem, 1, k2, k1, true, 7, 0x01010101 * (i + 1), s, NOW);
         n.remote[i] = (struct bw_endpoint){fuzz_addr("10.0.0.1"), (uint16_t)(4870 + i), 0};
-        link[i] = (struct fwd_link){.used = true, .internet = i, .remote = n.remote[i], .tx = n.here[i], .shared = s};
+        link[i] = (struct fwd_link){.used = true, .internet = i, .light = i, .remote = n.remote[i], .tx = n.here[i], .shared = s};
     }
     struct fwd_route mesh[] = {
         {.prefix = bw_prefix_host(&(struct bw_addr){{0xfc, 1, [15] = 1}}), .target = FWD_TO_LINK, .link = 0},

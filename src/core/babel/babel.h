@@ -53,7 +53,7 @@ struct babel_neighbour { // a view; valid during the call
     uint16_t slot;
     struct bw_addr address;
     bool up;                        // cost is finite: usable in both directions
-    bool byway;                     // sent our capability sub-TLV
+    bool byway, light;              // sent our capability sub-TLV; with the flag for light messages
     uint8_t version, flags;         // ... which said so
     uint64_t epoch;
     int64_t rtt_us;                 // smoothed; -1: not measured

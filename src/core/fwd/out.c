@@ -56,10 +56,16 @@ bool path_to_export(struct fwd *f, const struct fwd_snapshot *s, const struct bw
     return true;
 }
 
-// What keypair_seal will make of n bytes.
-static size_t sealed(size_t n)
+// What goes to another mesh address in ESP of our own making needs its header sealed only, where the neighbour can take that.
+static bool is_light(const struct path *p)
 {
-    size_t padded = (n + 15) / 16 * 16;
+    return p->link->light && p->seal != PATH_PLAIN;
+}
+
+// What sealing for the link will make of n bytes.
+static size_t sealed(const struct path *p, size_t n)
+{
+    size_t padded = is_light(p) ? n : (n + 15) / 16 * 16;
     return WG_DATA_OVERHEAD + (padded < FWD_MTU ? padded : FWD_MTU);
 }
 
@@ -68,7 +74,7 @@ uint8_t *out_room(struct fwd *f, const struct path *p, size_t n)
     struct train *t = &f->pending;
     size_t outer = end_len(p, n);
     BW_ASSERT(outer <= FWD_MTU);
-    if (!train_takes(t, p->link, sealed(outer))) train_send(f, t);
+    if (!train_takes(t, p->link, sealed(p, outer))) train_send(f, t);
     uint8_t *message = f->out + (t->count ? t->len : 0);
     return message + WG_DATA_HEADER + end_room(p);
 }
@@ -82,12 +88,13 @@ int out_seal(struct fwd *f, const struct fwd_snapshot *s, const struct path *p, 
         if (outer < 0) return outer;
         n = (size_t)outer;
     }
-    int len = keypair_seal(p->link->tx, f->thread, message, n, FWD_MTU, now);
+    int len = is_light(p) ? keypair_seal_light(p->link->tx, f->thread, message, n, now)
+                          : keypair_seal(p->link->tx, f->thread, message, n, FWD_MTU, now);
     if (len < 0) {
         fwd_drop(f, FWD_DROP_OLD_KEYS);
         return len;
     }
-    BW_ASSERT((size_t)len == sealed(n));
+    BW_ASSERT((size_t)len == sealed(p, n));
     train_add(t, p->link, message, (size_t)len);
     return 0;
 }

@@ -2,8 +2,8 @@
 #include "core/fwd/path.h"
 
 #include "core/fwd/csum.h"
+#include "wire/wg.h"
 
-#define TYPE_DATA 4
 #define BABEL_PORT 6696
 
 struct rx {
@@ -14,6 +14,7 @@ struct rx {
     const struct rx_key *key;
     const struct fwd_link *link; // NULL: its link is not in this snapshot
     const struct keypair *told;  // what control was told about in this train already
+    bool light;                  // the message at hand: its sender says that the packet is ESP of a session's own
     struct train run;            // messages resealed in place, one behind the other
 };
 
@@ -82,7 +83,9 @@ static void reseal(struct rx *b, const struct path *p, const struct ip_view *v, 
 {
     uint8_t *message = v->p - WG_DATA_HEADER;
     size_t limit = room - WG_DATA_OVERHEAD; // what came may have been padded less than we would
-    int n = keypair_seal(p->link->tx, b->f->thread, message, v->len, limit < FWD_MTU ? limit : FWD_MTU, b->now);
+    int n;
+    if (b->light && p->link->light) n = keypair_seal_light(p->link->tx, b->f->thread, message, v->len, b->now);
+    else n = keypair_seal(p->link->tx, b->f->thread, message, v->len, limit < FWD_MTU ? limit : FWD_MTU, b->now);
     if (n < 0) {
         fwd_drop(b->f, FWD_DROP_OLD_KEYS);
         return;
@@ -173,6 +176,13 @@ static enum fwd_drop open_error(int err)
     }
 }
 
+// Nothing else may come in a light message: the end of such a packet is sealed, and nobody on the way needs it.
+static bool is_session_esp(const struct ip_view *v)
+{
+    return v->version == 6 && v->proto == ESP_PROTOCOL && bw_addr_is_mesh(&v->src) && bw_addr_is_mesh(&v->dst) &&
+           v->len >= IP6_HEADER + ESP_HEADER + ESP_ICV;
+}
+
 static void data_message(struct rx *b, uint8_t *m, size_t n)
 {
     uint32_t index = m[4] | (uint32_t)m[5] << 8 | (uint32_t)m[6] << 16 | (uint32_t)m[7] << 24;
@@ -184,7 +194,9 @@ static void data_message(struct rx *b, uint8_t *m, size_t n)
         fwd_drop(b->f, FWD_DROP_INDEX);
         return;
     }
-    int len = keypair_open(b->key->key, b->f->thread, m, n, b->now);
+    b->light = m[0] == LIGHT_TYPE;
+    int len = b->light ? keypair_open_light(b->key->key, b->f->thread, m, n, b->now)
+                       : keypair_open(b->key->key, b->f->thread, m, n, b->now);
     if (len < 0) {
         fwd_drop(b->f, open_error(len));
         return;
@@ -192,7 +204,7 @@ static void data_message(struct rx *b, uint8_t *m, size_t n)
     tell_control(b);
     if (!len) return; // keepalive
     struct ip_view v;
-    if (ip_parse(m + WG_DATA_HEADER, (size_t)len, &v)) fwd_drop(b->f, FWD_DROP_MALFORMED);
+    if (ip_parse(m + WG_DATA_HEADER, (size_t)len, &v) || (b->light && !is_session_esp(&v))) fwd_drop(b->f, FWD_DROP_MALFORMED);
     else inner(b, &v, n);
 }
 
@@ -200,7 +212,7 @@ static void message(struct rx *b, uint8_t *m, size_t n)
 {
     if (n < 4) {
         fwd_drop(b->f, FWD_DROP_SHORT);
-    } else if (m[0] == TYPE_DATA && !(m[1] | m[2] | m[3])) {
+    } else if ((m[0] == WG_DATA || m[0] == LIGHT_TYPE) && !(m[1] | m[2] | m[3])) {
         if (n < WG_DATA_OVERHEAD) fwd_drop(b->f, FWD_DROP_SHORT);
         else data_message(b, m, n);
     } else {

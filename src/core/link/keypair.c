@@ -3,9 +3,10 @@
 #include <string.h>
 
 #include "base/cursor.h"
+#include "wire/wg.h"
 
 #define RELAXED memory_order_relaxed
-#define TYPE_DATA 4
+#define IPV6_HEADER 40 // RFC 8200 section 3: the payload's length is in bytes 4 and 5
 
 struct link_shared *link_shared_new(struct bw_mem *mem)
 {
@@ -131,55 +132,99 @@ static void note_received(const struct keypair *k, size_t padded, bw_time now)
         want_handshake(s);
 }
 
-static void make_nonce(uint8_t nonce[12], uint64_t counter)
+// The paper's nonce (section 5.4.6) begins with four zero bytes. A light message has its type there: one counter serves both
+// kinds of message, and no message of one kind opens as the other.
+static void make_nonce(uint8_t nonce[12], uint32_t type, uint64_t counter)
 {
     struct bw_wr w = bw_wr(nonce, 12);
-    bw_wr_zero(&w, 4);
+    bw_wr_le32(&w, type == WG_DATA ? 0 : type);
     bw_wr_le64(&w, counter);
 }
 
-int keypair_seal(struct keypair *k, unsigned thread, uint8_t *buf, size_t n, size_t pad_limit, bw_time now)
+// The next message's header and nonce.
+static int begin(struct keypair *k, uint8_t *buf, uint32_t type, uint8_t nonce[12], uint64_t *counter, bw_time now)
 {
-    BW_ASSERT(thread < k->threads);
     if (!atomic_load_explicit(&k->confirmed, RELAXED)) return BW_ERR_AGAIN;
     if (age(k, now) >= WG_REJECT_AFTER_TIME) {
         want_handshake(k->shared);
         return BW_ERR_AGAIN;
     }
-    uint64_t counter = atomic_fetch_add_explicit(&k->tx_counter, 1, RELAXED);
-    if (counter >= WG_REJECT_AFTER_MESSAGES) {
+    *counter = atomic_fetch_add_explicit(&k->tx_counter, 1, RELAXED);
+    if (*counter >= WG_REJECT_AFTER_MESSAGES) {
         atomic_store_explicit(&k->tx_counter, WG_REJECT_AFTER_MESSAGES, RELAXED); // it must not wrap
         want_handshake(k->shared);
         return BW_ERR_REPLAY;
     }
+    struct bw_wr w = bw_wr(buf, WG_DATA_HEADER);
+    bw_wr_le32(&w, type);
+    bw_wr_le32(&w, k->remote_index);
+    bw_wr_le64(&w, *counter);
+    make_nonce(nonce, type, *counter);
+    return 0;
+}
+
+int keypair_seal(struct keypair *k, unsigned thread, uint8_t *buf, size_t n, size_t pad_limit, bw_time now)
+{
+    BW_ASSERT(thread < k->threads);
+    uint8_t nonce[12], *body = buf + WG_DATA_HEADER;
+    uint64_t counter;
+    int err = begin(k, buf, WG_DATA, nonce, &counter, now);
+    if (err) return err;
     size_t padded = (n + 15) / 16 * 16;
     if (padded > pad_limit) padded = n > pad_limit ? n : pad_limit;
-    memset(buf + WG_DATA_HEADER + n, 0, padded - n);
-    struct bw_wr w = bw_wr(buf, WG_DATA_HEADER);
-    bw_wr_le32(&w, TYPE_DATA);
-    bw_wr_le32(&w, k->remote_index);
-    bw_wr_le64(&w, counter);
-    uint8_t nonce[12];
-    make_nonce(nonce, counter);
-    int err = bw_aead_seal(k->seal[thread], buf + WG_DATA_HEADER, buf + WG_DATA_HEADER, padded, NULL, 0, nonce);
+    memset(body + n, 0, padded - n);
+    err = bw_aead_seal(k->seal[thread], body, body, padded, NULL, 0, nonce);
     if (err) return err;
     note_sent(k, padded, counter, now);
     return (int)(padded + WG_DATA_OVERHEAD);
+}
+
+int keypair_seal_light(struct keypair *k, unsigned thread, uint8_t *buf, size_t n, bw_time now)
+{
+    BW_ASSERT(thread < k->threads && n >= LIGHT_SEALED);
+    uint8_t nonce[12], *body = buf + WG_DATA_HEADER;
+    uint64_t counter;
+    int err = begin(k, buf, LIGHT_TYPE, nonce, &counter, now);
+    if (!err) err = bw_aead_seal_apart(k->seal[thread], body, LIGHT_SEALED, body + n, nonce);
+    if (err) return err;
+    note_sent(k, n, counter, now);
+    return (int)(n + WG_DATA_OVERHEAD);
+}
+
+static int open_begin(const struct keypair *k, const uint8_t *buf, uint32_t type, uint8_t nonce[12], uint64_t *counter,
+                      bw_time now)
+{
+    if (age(k, now) >= WG_REJECT_AFTER_TIME) return BW_ERR_AGAIN;
+    struct bw_rd r = bw_rd(buf + 8, 8);
+    *counter = bw_rd_le64(&r);
+    make_nonce(nonce, type, *counter);
+    return *counter >= WG_REJECT_AFTER_MESSAGES ? BW_ERR_REPLAY : 0;
 }
 
 int keypair_open(struct keypair *k, unsigned thread, uint8_t *buf, size_t n, bw_time now)
 {
     BW_ASSERT(thread < k->threads);
     if (n < WG_DATA_OVERHEAD) return BW_ERR_SHORT;
-    if (age(k, now) >= WG_REJECT_AFTER_TIME) return BW_ERR_AGAIN;
-    struct bw_rd r = bw_rd(buf + 8, 8);
-    uint64_t counter = bw_rd_le64(&r);
-    if (counter >= WG_REJECT_AFTER_MESSAGES) return BW_ERR_REPLAY;
-    uint8_t nonce[12];
-    make_nonce(nonce, counter);
-    uint8_t *body = buf + WG_DATA_HEADER;
-    int err = bw_aead_open(k->open[thread], body, body, n - WG_DATA_HEADER, NULL, 0, nonce);
+    uint8_t nonce[12], *body = buf + WG_DATA_HEADER;
+    uint64_t counter;
+    int err = open_begin(k, buf, WG_DATA, nonce, &counter, now);
+    if (!err) err = bw_aead_open(k->open[thread], body, body, n - WG_DATA_HEADER, NULL, 0, nonce);
     if (err) return err;
+    if (!replay_accept(&k->replay, counter)) return BW_ERR_REPLAY;
+    note_received(k, n - WG_DATA_OVERHEAD, now);
+    return (int)(n - WG_DATA_OVERHEAD);
+}
+
+int keypair_open_light(struct keypair *k, unsigned thread, uint8_t *buf, size_t n, bw_time now)
+{
+    BW_ASSERT(thread < k->threads);
+    if (n < WG_DATA_OVERHEAD + LIGHT_SEALED) return BW_ERR_SHORT;
+    uint8_t nonce[12], *body = buf + WG_DATA_HEADER;
+    uint64_t counter;
+    int err = open_begin(k, buf, LIGHT_TYPE, nonce, &counter, now);
+    if (!err) err = bw_aead_open_apart(k->open[thread], body, LIGHT_SEALED, buf + n - BW_TAG_LEN, nonce);
+    if (err) return err;
+    if (IPV6_HEADER + (body[4] << 8 | body[5]) != (int)(n - WG_DATA_OVERHEAD)) return BW_ERR_MALFORMED; // cut or prolonged
     if (!replay_accept(&k->replay, counter)) return BW_ERR_REPLAY;
     note_received(k, n - WG_DATA_OVERHEAD, now);
     return (int)(n - WG_DATA_OVERHEAD);

@@ -73,6 +73,11 @@ void keypair_unref(struct keypair *k); // the last one wipes and frees; control 
 // Type-4 data message: header (16 bytes: type, reserved, receiver index, counter; little endian), ciphertext, tag.
 #define WG_DATA_HEADER 16
 #define WG_DATA_OVERHEAD 32
+// A light message (docs/spec/link.md, section 9) has the same header but for its type, and the same tag at its end; of the
+// packet between them only the beginning is sealed: IPv6 header, ESP header and IV. The rest is ESP's ciphertext, with a tag of
+// its own for the packet's destination.
+#define LIGHT_TYPE 0x4c
+#define LIGHT_SEALED 56
 
 // Seals the inner packet at buf + 16 (n bytes; 0 makes a keepalive) in place, padding it with zeros to a multiple of 16
 // but never past pad_limit (n itself if that is larger), and writes header and tag around it: buf must have room for 16
@@ -83,5 +88,9 @@ int keypair_seal(struct keypair *k, unsigned thread, uint8_t *buf, size_t n, siz
 // Opens a whole type-4 message of n bytes in place. Returns the padded inner length (0: keepalive) at buf + 16, or
 // BW_ERR_SHORT, BW_ERR_AUTH, BW_ERR_REPLAY, BW_ERR_AGAIN (keys too old). The replay window is consulted after the tag.
 int keypair_open(struct keypair *k, unsigned thread, uint8_t *buf, size_t n, bw_time now) BW_NODISCARD;
+// Likewise light messages; the packet has at least LIGHT_SEALED bytes and is not padded. What keypair_open_light returns is
+// authentic in its first LIGHT_SEALED bytes and its length, which must be the one in them; else BW_ERR_MALFORMED.
+int keypair_seal_light(struct keypair *k, unsigned thread, uint8_t *buf, size_t n, bw_time now) BW_NODISCARD;
+int keypair_open_light(struct keypair *k, unsigned thread, uint8_t *buf, size_t n, bw_time now) BW_NODISCARD;
 
 #endif

@@ -175,6 +175,8 @@ int linkset_discovered(struct linkset *ls, const uint8_t key[BW_KEY_LEN], uint32
 void linkset_iface_gone(struct linkset *ls, uint32_t ifindex, bw_time now); // drops its on-link links
 // The neighbour speaks byway (its Babel Hello says so) or not. A stock peer's further links are left to run out.
 void linkset_set_stock(struct linkset *ls, const uint8_t key[BW_KEY_LEN], bool stock);
+// Whether the neighbour at the other end of a link takes light messages (its Babel Hello says so); no, until told.
+void linkset_set_light(struct linkset *ls, uint16_t slot, bool light);
 
 // ---- what is there ----
 
@@ -188,6 +190,7 @@ struct link_info {
     enum link_source source;     // CONFIG/COMMAND: far link of a listed key with endpoint
     enum link_state state;
     bool listed, internet, has_psk;
+    bool light;                  // linkset_set_light
     uint16_t keepalive_s;
     char name[LINK_NAME];        // of the listing, "" if none
     bool on_link;                // the on-link kind

@@ -313,3 +313,11 @@ void linkset_set_stock(struct linkset *ls, const uint8_t key[BW_KEY_LEN], bool s
     }
     LIST_FOREACH(l, &p->links, of_peer) link_tell(ls, l, LINK_CHANGED_INFO | LINK_CHANGED_ENDPOINT);
 }
+
+void linkset_set_light(struct linkset *ls, uint16_t slot, bool light)
+{
+    struct link *l = slot < ls->slots_used ? ls->slots[slot] : NULL;
+    if (!l || l->light == light) return;
+    l->light = light;
+    link_tell(ls, l, LINK_CHANGED_INFO);
+}

@@ -117,7 +117,7 @@ static bool gather_links(struct node *n, struct links *l)
         unsigned rx_count = 0;
         struct fwd_link *f = &l->v[s];
         if (linkset_info(n->links, (uint16_t)s, &i)) continue;
-        *f = (struct fwd_link){.used = true, .internet = i.internet, .ifindex = i.ifindex, .remote = i.endpoint, .shared = i.shared};
+        *f = (struct fwd_link){.used = true, .internet = i.internet, .light = i.light, .ifindex = i.ifindex, .remote = i.endpoint, .shared = i.shared};
         linkset_keys(n->links, (uint16_t)s, &f->tx, rx, &rx_count);
         for (unsigned k = 0; k < rx_count; k++) {
             l->rx[l->rx_count] = rx[k];

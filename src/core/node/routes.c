@@ -69,6 +69,7 @@ static void on_neighbour(void *ctx, enum babel_neighbour_event e, const struct b
     struct link_info l;
     if (linkset_info(n->links, b->slot, &l)) return;
     if (e == BABEL_UP || b->byway) linkset_set_stock(n->links, l.key, !b->byway);
+    linkset_set_light(n->links, b->slot, b->up && b->light);
     if (e == BABEL_UP || e == BABEL_DOWN) {
         char addr[BW_ADDR_TEXT];
         node_event(n, e == BABEL_UP ? "neighbour-up" : "neighbour-down", "{\"address\":\"%s\",\"link\":%u,\"cost\":%u}",
