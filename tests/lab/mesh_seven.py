@@ -2,6 +2,7 @@
 """Seven nodes, two exits: transfers survive the death of a relay, new connections the death of an exit, and nothing on any
 relay's wires can be read."""
 # tests/run: timeout=240 alone
+import ipaddress
 import os
 import sys
 import time
@@ -96,7 +97,8 @@ def nothing_on_the_wires_can_be_read():
                     captures.append((file, lab.capture(node, iface, file)))
         lab.run("n7", "curl", "-s", "-m", "10", "-A", MARK, f"{WEB}/{MARK}", check=False)
         want(lab.fetch("n7", f"{WEB}/1M").size == 1_000_000, "a transfer")
-        total, bad = 0, []
+        addresses = [ipaddress.ip_address(lab.address("n%d" % i)).packed for i in range(1, 8)]
+        total, light, bad = 0, 0, []
         for file, job in captures:
             job.stop()
             with open(file, "rb") as f:
@@ -104,17 +106,21 @@ def nothing_on_the_wires_can_be_read():
             for word in (MARK.encode(), b"example", b"HTTP/1", b"www.example", b"curl/"):
                 if word in data:
                     bad.append(f"{word!r} in {os.path.basename(file)}")
+            bad += [f"address {a.hex()} in {os.path.basename(file)}" for a in addresses if a in data]
             out = command("tshark", "-r", file, "-d", "udp.port==4870,wg", "-T", "fields", "-e", "_ws.col.Protocol", "-e", "wg.type",
-                          "-e", "udp.dstport", "-e", "ipv6.dst").stdout
+                          "-e", "udp.dstport", "-e", "ipv6.dst", "-e", "udp.payload").stdout
             for line in out.splitlines():
                 total += 1
-                proto, wg, port, dst = (line.split("\t") + ["", "", "", ""])[:4]
+                proto, wg, port, dst, payload = (line.split("\t") + ["", "", "", "", ""])[:5]
                 beacon = port == "4870" and dst.startswith("ff12")
-                if not (wg in ("1", "2", "3", "4") or beacon or proto in ("ICMPv6", "ARP", "IPv6 fragment")):
+                is_light = payload.startswith("4c000000")    # docs/spec/link.md, section 9
+                light += is_light
+                if not (wg in ("1", "2", "3", "4") or is_light or beacon or proto in ("ICMPv6", "ARP", "IPv6 fragment")):
                     bad.append(f"{os.path.basename(file)}: {line}")
         want(total > 500, f"only {total} packets were captured")
+        want(light > 500, f"only {light} light messages")
         want(not bad, "; ".join(bad[:4]))
-        return f"{total} packets on {len(captures)} interfaces"
+        return f"{total} packets on {len(captures)} interfaces, {light} of them light messages"
 
 
 labkit.main()
