@@ -5,6 +5,7 @@ import os
 import re
 import tempfile
 
+import light_kit
 from labkit import command, want, wait_until
 
 ROW = "link 1 2\nlink 2 3\nlink 3 4\nlink 4 internet\nnode 4 internet share set firewall.allow=all\n"
@@ -67,7 +68,9 @@ def tshark(folder, fields, *options, all_layers=False, timeout=120):
     wg = os.path.join(folder, "wg")
     with open(wg, "w") as f:
         f.write("\n".join(x for x in logged(folder) if " = " in x) + "\n")
-    out = command("tshark", "-r", os.path.join(folder, "pcap"), "-d", "udp.port==4870,wg", "-o", f"wg.keylog_file:{wg}",
+    opened = os.path.join(folder, "opened")
+    want(light_kit.open_light(os.path.join(folder, "pcap"), wg, opened) > 500, "hardly any light messages")
+    out = command("tshark", "-r", opened, "-d", "udp.port==4870,wg", "-o", f"wg.keylog_file:{wg}",
                   "-o", "wg.dissect_packet:TRUE", *options, "-T", "fields", "-E", f"occurrence={'a' if all_layers else 'l'}",
                   *(w for f in fields for w in ("-e", f)), timeout=timeout).stdout
     return [(line.split("\t") + [""] * len(fields))[:len(fields)] for line in out.splitlines()]

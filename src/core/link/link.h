@@ -190,7 +190,7 @@ struct link_info {
     enum link_source source;     // CONFIG/COMMAND: far link of a listed key with endpoint
     enum link_state state;
     bool listed, internet, has_psk;
-    bool light;                  // linkset_set_light
+    bool light;                  // linkset_set_light; never with a PSK, which is there to hide more than ESP does
     uint16_t keepalive_s;
     char name[LINK_NAME];        // of the listing, "" if none
     bool on_link;                // the on-link kind

@@ -34,6 +34,10 @@ static void test_open(void **state)
     w_run(w, 10 * BW_S);
     assert_true(w_up(w, 0, 0));
     assert_false(w_info(w, 1, 0).on_link);
+    assert_false(w_info(w, 0, 0).light); // until told
+    linkset_set_light(w->node[0].ls, 0, true);
+    assert_true(w_info(w, 0, 0).light);
+    linkset_set_light(w->node[0].ls, 99, true); // no such link
     // Once it is there it may roam to anywhere.
     w->v4_on_link = false;
     w->node[0].variant = 5;
@@ -94,6 +98,11 @@ static void test_secret(void **state)
     assert_true(w_up(w, 0, 0) && w_up(w, 1, 0));
     assert_false(w_up(w, 0, 1));
     assert_false(w_up(w, 2, 0));
+    // Who has a PSK wants all of the wire under it.
+    struct link_info info;
+    linkset_set_light(w->node[0].ls, 0, true);
+    assert_int_equal(linkset_info(w->node[0].ls, 0, &info), 0);
+    assert_false(info.light);
     // The secret changes: everybody without the new one is out at once.
     uint8_t psk[32];
     linkset_psk_of_secret(psk, "new horse", 9);
