@@ -257,36 +257,72 @@ static void look_at_hold(struct check *c, uint32_t node, uint32_t dest)
 
 // ---- a node's table has changed ----
 
+// What the row of a node says of a destination with this route; NULL: it has none.
+static uint16_t hop_of(const struct check *c, uint32_t node, const struct fwd_route *r)
+{
+    const struct fwd_snapshot *s = c->w->nodes[node].snapshot;
+    if (!r) return NO_HOP;
+    if (r->target != FWD_TO_LINK || r->link >= s->link_count) return HELD_HOP;
+    int64_t wire = world_wire_of(c->w, node, &s->links[r->link]);
+    return wire < 0 ? NO_HOP : (uint16_t)world_other(&c->w->links[wire], node);
+}
+
 static void build_row(struct check *c, uint32_t node)
 {
     const struct world_node *n = &c->w->nodes[node];
+    struct fib_at at = {0};
     for (uint32_t i = 0; i <= c->n; i++) c->row[i] = NO_HOP;
-    for (uint32_t i = 0; n->snapshot && i < n->snapshot->mesh.count; i++) {
-        const struct fwd_route *r = &n->snapshot->mesh.routes[i];
+    for (const struct fwd_route *r; n->snapshot && (r = fib_next(&n->snapshot->mesh, &at));) {
         uint32_t dest = check_dest(c, &r->prefix.addr);
-        if (dest == UINT32_MAX) continue;
-        c->row[dest] = HELD_HOP;
-        if (r->target != FWD_TO_LINK || r->link >= n->snapshot->link_count) continue;
-        int64_t wire = world_wire_of(c->w, node, &n->snapshot->links[r->link]);
-        c->row[dest] = wire < 0 ? NO_HOP : (uint16_t)world_other(&c->w->links[wire], node);
+        if (dest != UINT32_MAX) c->row[dest] = hop_of(c, node, r);
     }
 }
 
-void check_routes(struct check *c, uint32_t node)
+static void set_hop(struct check *c, uint32_t node, uint32_t d, uint16_t hop)
 {
-    build_row(c, node);
-    uint16_t *old = c->next + (size_t)node * (c->n + 1);
-    for (uint32_t d = 0; d <= c->n && !c->first; d++) {
-        bool changed = old[d] != c->row[d];
-        if (d < c->n) c->have += (uint64_t)(c->row[d] < HELD_HOP) - (uint64_t)(old[d] < HELD_HOP);
-        old[d] = c->row[d];
-        if (!changed) continue;
-        c->changes++;
-        if (c->deep && c->row[d] == NO_HOP) look_at_hold(c, node, d);
-        if (c->row[d] >= HELD_HOP && d != c->n) continue;
-        look_for_loop(c, node, d);
-        if (c->deep && c->row[d] < HELD_HOP) look_at_feasibility(c, node, d);
+    uint16_t *cell = &c->next[(size_t)node * (c->n + 1) + d], old = *cell;
+    if (old == hop || c->first) return;
+    if (d < c->n) c->have += (uint64_t)(hop < HELD_HOP) - (uint64_t)(old < HELD_HOP);
+    *cell = hop;
+    c->changes++;
+    if (c->deep && hop == NO_HOP) look_at_hold(c, node, d);
+    if (hop >= HELD_HOP && d != c->n) return;
+    look_for_loop(c, node, d);
+    if (c->deep && hop < HELD_HOP) look_at_feasibility(c, node, d);
+}
+
+struct change {
+    struct check *c;
+    uint32_t node;
+};
+
+static void on_change(void *ctx, const struct fwd_route *before, const struct fwd_route *after)
+{
+    struct change *x = ctx;
+    uint32_t d = check_dest(x->c, after ? &after->prefix.addr : &before->prefix.addr);
+    if (d != UINT32_MAX) set_hop(x->c, x->node, d, hop_of(x->c, x->node, after));
+}
+
+// Slots lead over the same wires.
+static bool same_wires(const struct fwd_snapshot *a, const struct fwd_snapshot *b)
+{
+    if (a->link_count != b->link_count) return false;
+    for (unsigned i = 0; i < a->link_count; i++) {
+        const struct fwd_link *k = &a->links[i], *l = &b->links[i];
+        if (k->used != l->used || !bw_addr_eq(&k->remote.addr, &l->remote.addr) || k->remote.port != l->remote.port) return false;
     }
+    return true;
+}
+
+void check_routes(struct check *c, uint32_t node, const struct fwd_snapshot *before)
+{
+    const struct fwd_snapshot *s = c->w->nodes[node].snapshot;
+    if (!c->deep && before && s && same_wires(before, s)) {
+        fib_diff(&before->mesh, &s->mesh, on_change, &(struct change){c, node});
+        return;
+    }
+    build_row(c, node);
+    for (uint32_t d = 0; d <= c->n; d++) set_hop(c, node, d, c->row[d]);
 }
 
 // ---- a node says what it can do ----
@@ -354,8 +390,8 @@ static void dead_wires(struct check *c)
         if (l->alive_since != BW_NEVER || w->now - l->dead_since < most) continue;
         for (unsigned k = 0; k < 2; k++) {
             const struct world_node *n = &w->nodes[k ? l->b : l->a];
-            for (uint32_t r = 0; n->snapshot && r < n->snapshot->mesh.count; r++) {
-                const struct fwd_route *route = &n->snapshot->mesh.routes[r];
+            struct fib_at at = {0};
+            for (const struct fwd_route *route; n->snapshot && (route = fib_next(&n->snapshot->mesh, &at));) {
                 if (route->target != FWD_TO_LINK || route->link >= n->snapshot->link_count) continue;
                 if (world_wire_of(w, n->index, &n->snapshot->links[route->link]) != (int64_t)i) continue;
                 check_fail(c, VIOLATION_DEAD, "n%u still routes to n%u over the wire to n%u, dead for %llu s", n->index + 1,

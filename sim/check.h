@@ -51,7 +51,8 @@ struct check {
 
 struct check *check_new(struct world *w, bool deep); // after the wires are there. NULL: no memory
 void check_free(struct check *c);
-void check_routes(struct check *c, uint32_t node); // its table has changed: from the world's hook
+// Its table has changed: from the world's hook. Of a large world's node only what differs from the snapshot before is looked at.
+void check_routes(struct check *c, uint32_t node, const struct fwd_snapshot *before);
 // Its Babel says this to a neighbour, an IPv6 packet: from the world's hook.
 void check_said(struct check *c, uint32_t node, const uint8_t *packet, size_t n);
 void check_wires(struct check *c);  // wires have healed

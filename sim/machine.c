@@ -118,7 +118,7 @@ static void out_publish(void *ctx, struct fwd_snapshot *s)
     struct fwd_snapshot *old = wn->snapshot;
     wn->snapshot = s;
     machine_retire(w, old);
-    if (w->hooks.routes) w->hooks.routes(w->hooks.ctx, wn->index);
+    if (w->hooks.routes) w->hooks.routes(w->hooks.ctx, wn->index, old);
 }
 
 static int out_persist(void *ctx, enum node_number what, uint64_t value)

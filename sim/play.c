@@ -36,9 +36,9 @@ static bw_time since(const struct player *p) { return p->w->now - p->start; }
 
 // ---- hooks ----
 
-static void on_routes(void *ctx, uint32_t node)
+static void on_routes(void *ctx, uint32_t node, const struct fwd_snapshot *before)
 {
-    check_routes(((struct player *)ctx)->check, node);
+    check_routes(((struct player *)ctx)->check, node, before);
 }
 
 static void on_said(void *ctx, uint32_t node, const uint8_t *packet, size_t n)

@@ -29,9 +29,9 @@ struct run {
     bool terminal; // progress is looked at there
 };
 
-static void on_routes(void *ctx, uint32_t node)
+static void on_routes(void *ctx, uint32_t node, const struct fwd_snapshot *before)
 {
-    check_routes(((struct run *)ctx)->c, node);
+    check_routes(((struct run *)ctx)->c, node, before);
 }
 
 static double cpu(const struct run *r) { return (double)(clock() - r->begin) / CLOCKS_PER_SEC; }

@@ -122,7 +122,7 @@ static void alive_since(struct world *w, uint32_t link)
 static void own_links_changed(struct world *w, struct world_node *n)
 {
     for (uint32_t i = 0; i < n->link_count; i++) alive_since(w, n->links[i]);
-    if (w->hooks.routes) w->hooks.routes(w->hooks.ctx, n->index);
+    if (w->hooks.routes) w->hooks.routes(w->hooks.ctx, n->index, NULL);
 }
 
 static bool join_wire(struct world *w, struct world_node *n, uint32_t link)

@@ -76,7 +76,8 @@ struct world_node {
 struct world_hooks {
     void *ctx;
     void (*tun)(void *ctx, uint32_t node, const uint8_t *packet, size_t n); // an IP packet for that node's machine
-    void (*routes)(void *ctx, uint32_t node);                               // it published a snapshot, started or died
+    // It published a snapshot in place of that one (NULL: it had none), started or died (NULL).
+    void (*routes)(void *ctx, uint32_t node, const struct fwd_snapshot *before);
     void (*said)(void *ctx, uint32_t node, const uint8_t *packet, size_t n); // an IPv6 packet of its Babel was sealed and sent
     void (*turn)(void *ctx, uint32_t node);                                 // it was at work
     void (*log)(void *ctx, uint32_t node, enum bw_level level, const char *text);

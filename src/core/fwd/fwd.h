@@ -74,6 +74,7 @@ struct fwd_exporter { // a node that has confirmed which networks are behind it:
     unsigned count;
 };
 
+struct fib;
 struct fwd_snapshot;
 
 // What control hands over to build one. Arrays are copied; keypairs and shared counters get a reference each.
@@ -93,7 +94,8 @@ struct fwd_config {
     struct keypair *const *rx_keys; // every keypair that may receive ...
     const uint16_t *rx_links;       // ... and the slot of its link
     unsigned rx_count;
-    const struct fwd_route *mesh; // the FIB that Babel chose, own exported prefixes (FWD_TO_TUN) included
+    const struct fib *fib; // what Babel chose, own exported prefixes (FWD_TO_TUN) included: shared with the snapshot (fib.h), or ...
+    const struct fwd_route *mesh; // ... if NULL, the list of it
     unsigned mesh_count;
     const struct fwd_route *tun; // additional routes for packets from the TUN only: leases, default routes, others' exports
     unsigned tun_count;

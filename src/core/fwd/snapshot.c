@@ -130,7 +130,7 @@ struct fwd_snapshot *fwd_snapshot_new(struct bw_mem *mem, const struct fwd_confi
     if (s->sessions) session_table_ref(s->sessions);
     memcpy(s->hash_key, c->hash_key, sizeof s->hash_key);
     if (copy_links(s, c) || copy_keys(s, c) || copy_tunnels(s, c) || copy_exporters(s, c) ||
-        fib_build(&s->mesh, mem, c->hash_key, c->mesh, c->mesh_count) ||
+        (c->fib ? fib_share(&s->mesh, c->fib, mem) : fib_build(&s->mesh, mem, c->hash_key, c->mesh, c->mesh_count)) ||
         fib_build(&s->tun, mem, c->hash_key, c->tun, c->tun_count)) {
         fwd_snapshot_free(s);
         return NULL;

@@ -151,6 +151,7 @@ struct node *node_new(struct bw_mem *mem, struct bw_rng *rng, const struct bw_lo
     n->publish_at = n->again_at = BW_NEVER;
     n->keys_changed = n->setup_changed = true;
     bw_rng_bytes(rng, n->hash_key, sizeof n->hash_key);
+    fib_init(&n->mesh, n->hash_key);
     if (!make_links(n, c) || !make_routing(n, c) || !node_make_sessions(n, c) || !node_make_exporters(n)) {
         node_free(n);
         return NULL;
@@ -170,6 +171,7 @@ void node_free(struct node *n)
     discover_free(n->discover);
     linkset_free(n->links);
     fwd_snapshot_free(n->spare);
+    fib_free(&n->mesh, n->mem);
     struct prefix_list *lists[] = {&n->exports, &n->imports, &n->denied, &n->local, &n->blocked, &n->believed};
     for (unsigned i = 0; i < sizeof lists / sizeof *lists; i++) prefix_list_free(n, lists[i]);
     bw_free(n->mem, n->neighbours, n->slots * sizeof *n->neighbours);
@@ -366,6 +368,7 @@ void node_set_routing(struct node *n, const struct node_config *c, bw_time now)
     if (!prefix_list_set(n, &n->exports, c->exports, c->export_count) || !prefix_list_set(n, &n->imports, c->imports, c->import_count) ||
         !prefix_list_set(n, &n->denied, c->denied, c->denied_count))
         bw_log(n->log, BW_ERROR, "no memory for the routing rules");
+    n->mesh_stale = true;
     n->config.transit = c->transit;
     babel_set_transit(n->babel, c->transit, now);
     update_blocked(n);

@@ -5,6 +5,7 @@
 #include "core/babel/babel.h"
 #include "core/discover/discover.h"
 #include "core/export/exporters.h"
+#include "core/fwd/fib.h"
 #include "core/node/import.h"
 #include "core/node/node.h"
 #include "core/session/session.h"
@@ -55,10 +56,13 @@ struct node {
     bool announced_exit;            // Babel originates fc00::e
     bool uplink4, uplink6;          // default routes outside the TUN
     bool keys_changed, routes_changed, announce, setup_changed;
+    bool believed_short; // some prefix is missing there for lack of memory
     bool exits_stale; // Babel's routes changed since core/exit and core/export were told
     bw_time export_due; // of core/export
     bw_time publish_at; // BW_NEVER: nothing to publish
     bw_time stale_since; // the packet path works with an old table for lack of memory; 0: no
+    struct fib mesh; // what Babel has chosen and what is exported: snapshots share it
+    bool mesh_stale; // ... and something is missing there: it is made anew before the next snapshot
     struct fwd_snapshot *spare; // that forwards nothing, for when it has been stale for too long
     bw_time started, now;
     uint64_t unix_ns;
@@ -71,6 +75,7 @@ struct node {
 
 // base/list work on prefixes
 bool prefix_list_set(struct node *n, struct prefix_list *l, const struct bw_prefix *p, unsigned count); // false: no memory
+bool prefix_list_has(const struct prefix_list *l, const struct bw_prefix *p);
 bool prefix_list_add(struct node *n, struct prefix_list *l, const struct bw_prefix *p);
 bool prefix_list_remove(struct prefix_list *l, const struct bw_prefix *p);
 void prefix_list_free(struct node *n, struct prefix_list *l);
@@ -91,6 +96,7 @@ void node_announce(struct node *n); // originates and withdraws by what is share
 void node_announce_defaults(struct node *n, struct neighbour *b, uint16_t slot, bool v4, bool v6);
 void node_babel_rx(struct node *n, const struct fwd_punt *p);
 uint32_t node_metric(void *ctx, const struct bw_addr *address, struct bw_addr *next_hop); // a book_metric_fn
+bool node_believe_again(struct node *n); // the list of them fell short for lack of memory; false: it still does
 void node_tell_routes(struct node *n); // hands core/exit and core/export what Babel says
 
 // exports.c: networks behind nodes
@@ -107,6 +113,7 @@ void node_session_counters(struct node *n, view_counter_fn *fn, void *ctx);
 
 // publish.c
 void node_publish(struct node *n);
+void node_mesh_route(struct node *n, const struct bw_prefix *p, const struct babel_selected *r); // Babel has chosen r for p
 
 // node.c
 void node_event(struct node *n, const char *type, const char *fmt, ...) BW_PRINTF(3, 4);

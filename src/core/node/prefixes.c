@@ -19,11 +19,16 @@ bool prefix_list_set(struct node *n, struct prefix_list *l, const struct bw_pref
     return true;
 }
 
-bool prefix_list_add(struct node *n, struct prefix_list *l, const struct bw_prefix *p)
+bool prefix_list_has(const struct prefix_list *l, const struct bw_prefix *p)
 {
     for (unsigned i = 0; i < l->count; i++)
-        if (bw_prefix_eq(&l->v[i], p)) return false;
-    if (!room_for(n, l, l->count + 1)) return false;
+        if (bw_prefix_eq(&l->v[i], p)) return true;
+    return false;
+}
+
+bool prefix_list_add(struct node *n, struct prefix_list *l, const struct bw_prefix *p)
+{
+    if (prefix_list_has(l, p) || !room_for(n, l, l->count + 1)) return false;
     l->v[l->count++] = *p;
     return true;
 }

@@ -34,14 +34,8 @@ static void add_export(struct routes *r, const struct babel_route *b)
 {
     struct node *n = r->n;
     struct fwd_route route = {.prefix = b->prefix, .target = FWD_TO_EXPORT};
-    if (b->own || b->metric == BABEL_INFINITY || b->prefix.addr.b[0] == 0xfc) return;
+    if (b->own || b->metric == BABEL_INFINITY) return;
     if (exporters_lookup(n->exporters, &b->prefix, b->router_id, &route.via, n->now) != EXPORT_STOCK) add_route(r, &route);
-}
-
-static void add_sealed(void *ctx, const struct babel_route *b)
-{
-    struct routes *r = ctx;
-    if (!r->full) add_export(r, b);
 }
 
 struct exporter_list {
@@ -85,14 +79,52 @@ static void free_exporters(struct node *n, struct exporter_list *l)
     bw_free(n->mem, l->p, l->prefix_room * sizeof *l->p);
 }
 
+// ---- the mesh's table: changed as Babel tells, so that a new snapshot need not be built from all routes ----
+
+void node_mesh_route(struct node *n, const struct bw_prefix *p, const struct babel_selected *r)
+{
+    if (n->mesh_stale || prefix_list_has(&n->exports, p)) return;
+    struct fwd_route route = {.prefix = *p, .link = r ? r->slot : 0, .target = r && r->unreachable ? FWD_UNREACHABLE : FWD_TO_LINK};
+    bool wanted = r && !r->own; // what was lost a moment ago too: no wider route may be used for it
+    if (wanted ? fib_set(&n->mesh, n->mem, &route) : fib_remove(&n->mesh, n->mem, p)) n->mesh_stale = true;
+}
+
+struct rebuild {
+    struct node *n;
+    struct fib fib;
+    bool full;
+};
+
 static void add_selected(void *ctx, const struct babel_route *b)
 {
-    struct routes *r = ctx;
+    struct rebuild *r = ctx;
     if (b->own || r->full) return;
     struct fwd_route route = {.prefix = b->prefix, .link = b->slot,
                               .target = b->metric == BABEL_INFINITY ? FWD_UNREACHABLE : FWD_TO_LINK};
-    add_route(r, &route);
+    if (fib_set(&r->fib, r->n->mem, &route)) r->full = true;
 }
+
+// From all routes: other prefixes are exported, or a change could not be made for lack of memory.
+static bool rebuild_mesh(struct node *n)
+{
+    struct rebuild r = {.n = n};
+    fib_init(&r.fib, n->hash_key);
+    babel_each_selected(n->babel, add_selected, &r);
+    for (unsigned i = 0; i < n->exports.count && !r.full; i++) {
+        struct fwd_route route = {.prefix = n->exports.v[i], .target = FWD_TO_TUN};
+        if (fib_set(&r.fib, n->mem, &route)) r.full = true;
+    }
+    if (r.full) {
+        fib_free(&r.fib, n->mem);
+        return false;
+    }
+    fib_free(&n->mesh, n->mem);
+    n->mesh = r.fib;
+    n->mesh_stale = false;
+    return true;
+}
+
+// ---- the rest of a snapshot ----
 
 struct links {
     struct fwd_link *v;
@@ -134,16 +166,8 @@ static void free_links(struct node *n, struct links *l)
     bw_free(n->mem, l->rx_slots, l->count * LINK_RX_KEYS * sizeof *l->rx_slots);
 }
 
-static void add_exports(struct node *n, struct routes *r)
-{
-    for (unsigned i = 0; i < n->exports.count; i++) {
-        struct fwd_route route = {.prefix = n->exports.v[i], .target = FWD_TO_TUN};
-        add_route(r, &route);
-    }
-}
-
-static struct fwd_snapshot *build(struct node *n, struct links *l, struct routes *mesh, struct fwd_tunnel *tunnels,
-                                  unsigned tunnel_count, struct routes *tun, struct exporter_list *exporters)
+static struct fwd_snapshot *build(struct node *n, struct links *l, struct fwd_tunnel *tunnels, unsigned tunnel_count,
+                                  struct routes *tun, struct exporter_list *exporters)
 {
     struct exitc_plan plan;
     internet_client_plan(n->internet, &plan);
@@ -157,8 +181,7 @@ static struct fwd_snapshot *build(struct node *n, struct links *l, struct routes
         .rx_keys = l->rx,
         .rx_links = l->rx_slots,
         .rx_count = l->rx_count,
-        .mesh = mesh->v,
-        .mesh_count = mesh->count,
+        .fib = &n->mesh,
         .tun = tun->v,
         .tun_count = tun->count,
         .exporters = exporters->v,
@@ -202,7 +225,11 @@ static void not_published(struct node *n)
 static bool gather_tun(struct node *n, struct routes *tun)
 {
     unsigned own = internet_tun_routes(n->internet, NULL, 0);
-    babel_each_selected(n->babel, add_sealed, tun);
+    if (n->believed_short && !node_believe_again(n)) return false;
+    for (unsigned i = 0; i < n->believed.count && !tun->full; i++) {
+        struct babel_route b;
+        if (babel_lookup(n->babel, &n->believed.v[i], &b)) add_export(tun, &b);
+    }
     if (tun->full || !own) return !tun->full;
     void *v = bw_resize(n->mem, tun->v, tun->room * sizeof *tun->v, (tun->count + own) * sizeof *tun->v);
     if (!v) return false;
@@ -215,23 +242,18 @@ static bool gather_tun(struct node *n, struct routes *tun)
 void node_publish(struct node *n)
 {
     struct links l = {0};
-    struct routes mesh = {.n = n}, tun = {.n = n};
+    struct routes tun = {.n = n};
     struct exporter_list exporters;
     unsigned tunnel_count = internet_tunnels(n->internet, NULL, 0);
     struct fwd_tunnel *tunnels = tunnel_count ? bw_alloc(n->mem, tunnel_count * sizeof *tunnels) : NULL;
     struct fwd_snapshot *s = NULL;
-    if (gather_exporters(n, &exporters) && gather_links(n, &l) && (tunnels || !tunnel_count) && gather_tun(n, &tun)) {
+    if (gather_exporters(n, &exporters) && gather_links(n, &l) && (tunnels || !tunnel_count) && gather_tun(n, &tun) &&
+        (!n->mesh_stale || rebuild_mesh(n))) {
         internet_tunnels(n->internet, tunnels, tunnel_count);
-        mesh.room = babel_count(n->babel) + n->exports.count;
-        if (mesh.room) mesh.v = bw_alloc(n->mem, mesh.room * sizeof *mesh.v);
-        if (!mesh.v) mesh.room = 0; // it grows as it is filled, if there is any memory at all
-        babel_each_selected(n->babel, add_selected, &mesh);
-        add_exports(n, &mesh);
-        if (!mesh.full) s = build(n, &l, &mesh, tunnels, tunnel_count, &tun, &exporters);
+        s = build(n, &l, tunnels, tunnel_count, &tun, &exporters);
     }
     free_exporters(n, &exporters);
     free_links(n, &l);
-    bw_free(n->mem, mesh.v, mesh.room * sizeof *mesh.v);
     bw_free(n->mem, tunnels, tunnel_count * sizeof *tunnels);
     bw_free(n->mem, tun.v, tun.room * sizeof *tun.v);
     if (!s) {

@@ -54,13 +54,35 @@ static bool on_import(void *ctx, uint16_t slot, const struct bw_prefix *p, const
     return import_allows(&rule, p);
 }
 
+static bool believe(struct node *n, const struct bw_prefix *p)
+{
+    if (prefix_list_has(&n->believed, p)) return false;
+    if (prefix_list_add(n, &n->believed, p)) return true;
+    n->believed_short = true;
+    return false;
+}
+
 static void on_route(void *ctx, const struct bw_prefix *p, const struct babel_selected *r)
 {
     struct node *n = ctx;
     n->routes_changed = n->exits_stale = true;
+    node_mesh_route(n, p, r);
     if (p->addr.b[0] == 0xfc) return; // the kernel has fc00::/8
     bool wanted = r && !r->unreachable && !r->own;
-    if (wanted ? prefix_list_add(n, &n->believed, p) : prefix_list_remove(&n->believed, p)) n->setup_changed = true;
+    if (wanted ? believe(n, p) : prefix_list_remove(&n->believed, p)) n->setup_changed = true;
+}
+
+static void believe_selected(void *ctx, const struct babel_route *b)
+{
+    if (!b->own && b->metric != BABEL_INFINITY && b->prefix.addr.b[0] != 0xfc) believe(ctx, &b->prefix);
+}
+
+bool node_believe_again(struct node *n)
+{
+    n->believed_short = false;
+    babel_each_selected(n->babel, believe_selected, n);
+    n->setup_changed = true;
+    return !n->believed_short;
 }
 
 static void on_neighbour(void *ctx, enum babel_neighbour_event e, const struct babel_neighbour *b)

@@ -54,6 +54,118 @@ static void fib_is_the_list(void **state)
     assert_int_equal(mem.used, 0);
 }
 
+static unsigned fail_in; // calls of `failing` that go well
+static void *failing(struct bw_mem *m, void *old, size_t old_size, size_t new_size)
+{
+    (void)m, (void)old_size;
+    if (!new_size) {
+        free(old);
+        return NULL;
+    }
+    return fail_in-- == 0 ? NULL : realloc(old, new_size);
+}
+
+static struct fwd_route drawn(const struct fwd_route *r, unsigned n)
+{
+    struct bw_addr a = near(r, n);
+    uint8_t len = (uint8_t)(rnd() % 3 ? 128 : bw_addr_is_v4(&a) ? 96 + rnd() % 33 : rnd() % 129);
+    return (struct fwd_route){.prefix = bw_prefix_make(&a, len), .link = (uint16_t)rnd()};
+}
+
+static unsigned list_find(const struct fwd_route *r, unsigned n, const struct bw_prefix *p)
+{
+    unsigned i = 0;
+    while (i < n && !bw_prefix_eq(&r[i].prefix, p)) i++;
+    return i;
+}
+
+static void same_as_list(const struct fib *f, const struct fwd_route *r, unsigned n)
+{
+    unsigned count = 0;
+    struct fib_at at = {0};
+    for (const struct fwd_route *x; (x = fib_next(f, &at)); count++) {
+        unsigned i = list_find(r, n, &x->prefix);
+        assert_true(i < n);
+        assert_int_equal(x->link, r[i].link);
+    }
+    assert_int_equal(count, n);
+    assert_int_equal(f->count, n);
+    for (unsigned k = 0; k < 60; k++) {
+        struct bw_addr a = near(r, n);
+        const struct fwd_route *x = fib_lookup(f, &a), *y = stupid(r, n, &a);
+        assert_int_equal(!x, !y);
+        if (x) assert_int_equal(x->link, y->link);
+    }
+}
+
+struct patch { // a list, and the list that it becomes by what fib_diff says
+    struct fwd_route r[800]; // what comes is told before what goes
+    unsigned count;
+};
+
+static void apply(void *ctx, const struct fwd_route *before, const struct fwd_route *after)
+{
+    struct patch *p = ctx;
+    unsigned i = list_find(p->r, p->count, before ? &before->prefix : &after->prefix);
+    assert_int_equal(!before, i == p->count);
+    if (before) assert_int_equal(before->link, p->r[i].link);
+    if (after) p->r[i] = *after;
+    else p->r[i] = p->r[--p->count];
+    if (!before) p->count++;
+    assert_in_range(p->count, 0, 799);
+}
+
+// Sets and removes at random, where memory may fail: then nothing has changed. Shares taken on the way stay as they were,
+// whatever becomes of the table, and what differs between them is what has changed.
+static void shares_stay(void **state)
+{
+    (void)state;
+    enum { SHARES = 6 };
+    struct bw_mem mem = {.resize = failing};
+    struct fib f, shares[SHARES] = {0};
+    static struct patch now, then[SHARES];
+    fail_in = UINT32_MAX;
+    fib_init(&f, (const uint8_t *)"another key of 16");
+    now.count = 0;
+    for (unsigned step = 0; step < 6000; step++) {
+        bool grow = step / 1500 % 2 == 0; // up to some hundreds, down to none, twice
+        fail_in = rnd() % 4 ? UINT32_MAX : rnd() % 3;
+        if (now.count < 380 && rnd() % 8 < (grow ? 6 : 1)) {
+            struct fwd_route r = drawn(now.r, now.count);
+            unsigned i = list_find(now.r, now.count, &r.prefix);
+            if (!fib_set(&f, &mem, &r)) {
+                now.r[i] = r;
+                now.count += i == now.count;
+            }
+        } else if (now.count) {
+            unsigned i = rnd() % now.count;
+            struct bw_prefix gone = now.r[i].prefix;
+            if (!fib_remove(&f, &mem, &gone)) {
+                now.r[i] = now.r[--now.count];
+                assert_int_equal(fib_remove(&f, &mem, &gone), 0); // twice does no harm
+            }
+        }
+        if (step % 7) continue;
+        unsigned s = rnd() % SHARES;
+        fib_free(&shares[s], &mem);
+        then[s].count = 0;
+        if (!fib_share(&shares[s], &f, &mem)) then[s] = now;
+        fail_in = UINT32_MAX;
+        if (step % 35) continue;
+        for (unsigned k = 0; k < SHARES; k++) same_as_list(&shares[k], then[k].r, then[k].count);
+        same_as_list(&f, now.r, now.count);
+        static struct patch p;
+        p = then[s];
+        unsigned other = rnd() % SHARES;
+        if (memcmp(shares[s].key, shares[other].key, 16)) continue; // never taken yet
+        fib_diff(&shares[s], &shares[other], apply, &p);
+        same_as_list(&shares[other], p.r, p.count);
+    }
+    for (unsigned k = 0; k < SHARES; k++) fib_free(&shares[k], &mem);
+    fib_free(&f, &mem);
+    assert_int_equal(mem.used, 0);
+}
+
 static void fifty_thousand_hosts(void **state)
 {
     (void)state;
@@ -143,17 +255,6 @@ static void checksum_follows(void **state)
 }
 
 // Memory that fails on the n-th call: a snapshot is whole or nothing, and nothing leaks.
-static unsigned fail_in;
-static void *failing(struct bw_mem *m, void *old, size_t old_size, size_t new_size)
-{
-    (void)m, (void)old_size;
-    if (!new_size) {
-        free(old);
-        return NULL;
-    }
-    return fail_in-- == 0 ? NULL : realloc(old, new_size);
-}
-
 static void snapshot_without_memory(void **state)
 {
     (void)state;
@@ -184,7 +285,7 @@ int main(void)
 {
     if (bw_crypto_init()) return 1;
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(fib_is_the_list),  cmocka_unit_test(fifty_thousand_hosts),
+        cmocka_unit_test(fib_is_the_list),  cmocka_unit_test(fifty_thousand_hosts), cmocka_unit_test(shares_stay),
         cmocka_unit_test(tables_meet),      cmocka_unit_test(checksum_is_rfc1071),
         cmocka_unit_test(checksum_follows), cmocka_unit_test(snapshot_without_memory),
     };

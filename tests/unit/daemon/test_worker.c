@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "core/fwd/fib.h"
 #include "daemon/ring.h"
 #include "daemon/worker.h"
 #include "os/clock.h"
@@ -25,6 +26,8 @@ struct node {
     struct fwd_link link;
     struct keypair *key;
     struct fwd_route mesh[2];
+    struct fib fib; // these two, and some that come and go
+    unsigned published;
     struct bw_addr self;
     unsigned threads;
 };
@@ -42,9 +45,19 @@ static struct bw_prefix prefix(const char *s)
     return p;
 }
 
+// As a node does it: snapshots share one table, in which something has changed each time.
 static void publish(struct node *n)
 {
     uint16_t slot = 0;
+    struct fwd_route flaps = {.prefix = prefix("fd0f::/128"), .target = FWD_TO_LINK};
+    for (unsigned i = 0; i < 2; i++) assert_int_equal(fib_set(&n->fib, &n->mem, &n->mesh[i]), 0);
+    for (unsigned i = 0; i < 40; i++) {
+        flaps.prefix.addr.b[15] = (uint8_t)i;
+        flaps.link = (uint16_t)n->published;
+        if (i % 3 != n->published % 3) assert_int_equal(fib_set(&n->fib, &n->mem, &flaps), 0);
+        else assert_int_equal(fib_remove(&n->fib, &n->mem, &flaps.prefix), 0);
+    }
+    n->published++;
     struct fwd_config c = {.self = n->self,
                            .linklocal = addr("fe80::1"),
                            .transit = true,
@@ -53,8 +66,7 @@ static void publish(struct node *n)
                            .rx_keys = &n->key,
                            .rx_links = &slot,
                            .rx_count = 1,
-                           .mesh = n->mesh,
-                           .mesh_count = 2};
+                           .fib = &n->fib};
     struct fwd_snapshot *s = fwd_snapshot_new(&n->mem, &c);
     assert_non_null(s);
     worker_pool_publish(n->pool, s);
@@ -108,6 +120,7 @@ static void join(struct node *a, struct node *b)
 static void stop(struct node *n)
 {
     worker_pool_stop(n->pool);
+    fib_free(&n->fib, &n->mem);
     os_tun_close(&n->tun);
     for (unsigned i = 0; i < n->threads; i++) os_udp_close(&n->udp[i]);
     keypair_unref(n->key);
