@@ -213,34 +213,62 @@ static void use(struct sa *a, struct sa *other)
     must(n > 0 && sa_open(a, 1, p, (size_t)n, &next, now) == 100, "not opened");
 }
 
+static void new_keys(struct sessions *ss, struct bw_mem *others, unsigned i, uint8_t generation)
+{
+    struct bw_addr a = {{0xfc, 7, (uint8_t)(i >> 8), (uint8_t)i, [15] = 1}};
+    struct session *s = session_get(ss, &a, now);
+    struct noise_handshake hs = {.ck = {generation, (uint8_t)(i >> 8), (uint8_t)i}};
+    struct noise_handshake same = hs;
+    struct spi_entry e;
+    uint8_t send[32], recv[32];
+    struct sa_keys tx, rx;
+    must(s != NULL, "no room for a session");
+    s->has_key = true;
+    spi_new(ss, &e, s);
+    uint32_t spi = e.spi; // e moves into the session
+    struct sa *sa = keys_make(ss, s, &hs, true, BW_AES_256_GCM, spi, 0x1000 + i, now);
+    keys_initiated(ss, s, sa, &e, now);
+    session_due(ss, s, now + BW_S); // as after an attempt
+    noise_split(&same, true, send, recv);
+    sa_derive(&tx, BW_AES_256_GCM, recv);
+    sa_derive(&rx, BW_AES_256_GCM, send);
+    struct session_shared *shared = session_shared_new(others);
+    struct sa *other = sa_new(others, 1, BW_AES_256_GCM, &tx, &rx, true, &a, 0x1000 + i, spi, shared, now);
+    session_shared_unref(shared);
+    use(sa, other);
+    sa_unref(other);
+}
+
 static void keys_for_all(struct sessions *ss, struct bw_mem *others, uint8_t generation)
 {
-    for (unsigned i = 0; i < SESSIONS; i++) {
-        struct bw_addr a = {{0xfc, 7, (uint8_t)(i >> 8), (uint8_t)i, [15] = 1}};
-        struct session *s = session_get(ss, &a, now);
-        struct noise_handshake hs = {.ck = {generation, (uint8_t)(i >> 8), (uint8_t)i}};
-        struct noise_handshake same = hs;
-        struct spi_entry e;
-        uint8_t send[32], recv[32];
-        struct sa_keys tx, rx;
-        must(s != NULL, "no room for a session");
-        s->has_key = true;
-        spi_new(ss, &e, s);
-        uint32_t spi = e.spi; // e moves into the session
-        struct sa *sa = keys_make(ss, s, &hs, true, BW_AES_256_GCM, spi, 0x1000 + i, now);
-        keys_initiated(ss, s, sa, &e, now);
-        noise_split(&same, true, send, recv);
-        sa_derive(&tx, BW_AES_256_GCM, recv);
-        sa_derive(&rx, BW_AES_256_GCM, send);
-        struct session_shared *shared = session_shared_new(others);
-        struct sa *other = sa_new(others, 1, BW_AES_256_GCM, &tx, &rx, true, &a, 0x1000 + i, spi, shared, now);
-        session_shared_unref(shared);
-        use(sa, other);
-        sa_unref(other);
-    }
+    for (unsigned i = 0; i < SESSIONS; i++) new_keys(ss, others, i, generation);
     now += BW_S;
     sessions_tick(ss, now, unix_ns);
     must(sessions_table(ss)->count == SESSIONS, "a session is missing");
+}
+
+static size_t used(void)
+{
+    return server.mem.used + openssl_used;
+}
+
+// Half an hour in which each session changes its keys when they are worn: the most memory that was in use.
+static size_t half_an_hour(struct sessions *ss, struct bw_mem *others)
+{
+    size_t most = 0;
+    uint8_t generation = 9;
+    for (unsigned second = 0; second < 1800; second++) {
+        struct session *s;
+        generation++;
+        TAILQ_FOREACH(s, &ss->list, order) {
+            const struct sa *a = s->keys[SA_CURRENT].sa;
+            if (now >= a->born + a->rekey_after - BW_S) new_keys(ss, others, (unsigned)s->addr.b[2] << 8 | s->addr.b[3], generation);
+        }
+        sessions_tick(ss, now += BW_S, unix_ns);
+        if (used() > most) most = used();
+    }
+    must(sessions_table(ss)->count == SESSIONS, "a session is missing");
+    return most;
 }
 
 static double megabytes(size_t n)
@@ -254,16 +282,18 @@ static bool memory(void)
     bw_mem_system(&others);
     server.config.load_per_s = 0;
     start(&server);
-    size_t before = openssl_used, had = server.mem.used;
+    size_t before = openssl_used, had = used();
     keys_for_all(server.ss, &others, 1);
-    size_t steady = server.mem.used - had + openssl_used - before, ssl = openssl_used - before;
-    now += 110 * BW_S;
+    size_t steady = used() - had, ssl = openssl_used - before;
+    size_t most = half_an_hour(server.ss, &others) - had;
     keys_for_all(server.ss, &others, 2); // old keys receive until the other end has changed as well
-    size_t rekey = server.mem.used - had + openssl_used - before;
-    printf("bench session memory %u sessions %.1f MB (%.1f MB of it the ciphers'), %.1f MB when all change keys at once; under 40 MB is wanted: %s\n",
-           SESSIONS, megabytes(steady), megabytes(ssl), megabytes(rekey), steady < 40000000 ? "ok" : "MISSED");
+    size_t forced = used() - had;
+    bool good = most < 40000000;
+    printf("bench session memory %u sessions of one age %.1f MB (%.1f MB of it the ciphers'), %.1f MB at most in half an hour, %.1f MB if all are made "
+           "to change keys at once; under 40 MB is wanted: %s\n", SESSIONS, megabytes(steady), megabytes(ssl), megabytes(most), megabytes(forced),
+           good ? "ok" : "MISSED");
     sessions_free(server.ss);
-    return steady < 40000000;
+    return good;
 }
 
 int main(void)

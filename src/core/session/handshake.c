@@ -274,6 +274,7 @@ void sessions_rx_esp(struct sessions *ss, uint16_t slot, const uint8_t *packet, 
     // Keys that the packet path has not heard of yet.
     memcpy(copy, packet, n);
     int len = sa_open(e->sa, 0, copy + 40, n - 40, &next, now);
+    sa_put_away(e->sa, 0);
     if (len < 0) {
         session_drop(ss, SESSION_DROP_AUTH);
         return;

@@ -56,6 +56,7 @@ struct sa *sa_new(struct bw_mem *mem, unsigned threads, enum bw_cipher cipher, c
     a->initiator = initiator;
     atomic_init(&a->confirmed, initiator);
     a->born = now;
+    a->rekey_after = SA_REKEY_AFTER_TIME - SA_REKEY_SPREAD * (local_spi % 1024) / 1024; // SPIs are random
     atomic_init(&a->tx_seq, 0);
     replay_init(&a->replay);
     a->shared = shared;
@@ -71,13 +72,17 @@ void sa_ref(struct sa *a)
     atomic_fetch_add_explicit(&a->refs, 1, RELAXED);
 }
 
+void sa_put_away(struct sa *a, unsigned thread)
+{
+    bw_aead_free(a->thread[thread].seal); // wipes the key schedule
+    bw_aead_free(a->thread[thread].open);
+    a->thread[thread].seal = a->thread[thread].open = NULL;
+}
+
 void sa_unref(struct sa *a)
 {
     if (!a || atomic_fetch_sub_explicit(&a->refs, 1, memory_order_acq_rel) != 1) return;
-    for (unsigned i = 0; i < a->threads; i++) {
-        bw_aead_free(a->thread[i].seal); // wipes the key schedule
-        bw_aead_free(a->thread[i].open);
-    }
+    for (unsigned i = 0; i < a->threads; i++) sa_put_away(a, i);
     session_shared_unref(a->shared);
     struct bw_mem *mem = a->mem;
     size_t size = sa_size(a->threads);
@@ -120,7 +125,7 @@ static void note_sent(const struct sa *a, size_t n, uint8_t next, uint64_t seq, 
         store_if_zero(&s->first_tx_unanswered, now);
     }
     // As WireGuard, section 6.2 of its paper: by volume either side, by time only the initiator.
-    if (seq >= SA_REKEY_AFTER_PACKETS || (a->initiator && age(a, now) >= SA_REKEY_AFTER_TIME)) want_handshake(s);
+    if (seq >= SA_REKEY_AFTER_PACKETS || (a->initiator && age(a, now) >= a->rekey_after)) want_handshake(s);
 }
 
 static void note_received(const struct sa *a, size_t n, uint8_t next, bw_time now)

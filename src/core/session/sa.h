@@ -20,6 +20,7 @@
 #define SA_REKEY_AFTER_PACKETS (1u << 28)          // some 350 GB; sequence numbers have 32 bits: 15/16 remain for the change
 #define SA_REJECT_AFTER_PACKETS (UINT32_MAX - 8192) // never repeats, never wraps
 #define SA_REKEY_AFTER_TIME (120 * BW_S)           // as WireGuard: forward secrecy is two minutes fine
+#define SA_REKEY_SPREAD (30 * BW_S)                // ... or up to this much earlier, by lot: many sessions of one age do not change at once
 #define SA_REJECT_AFTER_TIME (180 * BW_S)
 
 // What packet path and control path tell each other about a session without waiting: all atomic, relaxed. Times are never 0
@@ -53,7 +54,7 @@ struct sa {
     bool initiator;
     atomic_bool confirmed; // a responder may send only once the initiator has; set by sessions_confirm
     atomic_bool heard;     // something authentic has come under it: the other end sends with these keys
-    bw_time born;
+    bw_time born, rekey_after; // rekey_after: of age
     atomic_uint_least64_t tx_seq; // of the last packet sent; starts at 0
     struct replay replay;
     struct session_shared *shared; // holds a reference
@@ -79,6 +80,9 @@ int sa_seal(struct sa *a, unsigned thread, uint8_t *esp, size_t n, uint8_t next,
 // BW_ERR_SHORT, BW_ERR_MALFORMED, BW_ERR_AUTH, BW_ERR_REPLAY, BW_ERR_AGAIN (keys too old), BW_ERR_NOMEM. The replay window is
 // consulted after the ICV.
 int sa_open(struct sa *a, unsigned thread, uint8_t *esp, size_t n, uint8_t *next, bw_time now) BW_NODISCARD;
+
+// Frees that thread's contexts, which are two kilobytes each; its next packet makes them again. For threads with few packets.
+void sa_put_away(struct sa *a, unsigned thread);
 
 static inline const char *sa_cipher_name(enum bw_cipher c)
 {

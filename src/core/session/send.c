@@ -40,6 +40,7 @@ static bool seal_and_send(struct sessions *ss, struct session *s, struct sa *a, 
     }
     memcpy(esp + ESP_HEADER, packet + (n - payload), payload);
     int len = sa_seal(a, 0, esp, payload, next, &seq, now);
+    sa_put_away(a, 0);
     if (len < 0) return false;
     if (transport) memcpy(out, packet, IP6_HEADER);
     else ip6_header(out, 0, 0, 0, HOPS, me, &s->addr);
@@ -56,6 +57,7 @@ void session_send_dummy(struct sessions *ss, struct session *s, bw_time now)
     struct sa *a = session_tx(s, now);
     if (!a) return;
     int len = sa_seal(a, 0, out + IP6_HEADER, 0, ESP_NO_NEXT, NULL, now);
+    sa_put_away(a, 0);
     if (len < 0) return;
     ip6_header(out, 0, (uint16_t)len, ESP_PROTOCOL, HOPS, &ss->config.identity->addr, &s->addr);
     ss->ops.send(ss->ops.ctx, &s->addr, out, IP6_HEADER + (size_t)len);

@@ -13,7 +13,7 @@ static bool passed(bw_time since, bw_time time, bw_time now)
 
 static bool worn(const struct sa *a, bw_time now)
 {
-    return (a->initiator && passed(a->born, SA_REKEY_AFTER_TIME, now)) || at(&a->tx_seq) >= SA_REKEY_AFTER_PACKETS;
+    return (a->initiator && passed(a->born, a->rekey_after, now)) || at(&a->tx_seq) >= SA_REKEY_AFTER_PACKETS;
 }
 
 // What the packet path has noticed since the last look.

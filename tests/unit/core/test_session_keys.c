@@ -122,7 +122,7 @@ static void old_keys_are_gone_soon(void **state)
         seconds += held > 1;
     }
     assert_int_equal(most, 2);
-    assert_in_range(seconds, 4, 4 * 8); // of 600, at four or five changes
+    assert_in_range(seconds, 4, 6 * 8); // of 600, at five or six changes
     assert_int_equal(w->node[0].got, k);
     // While the other end has not been heard under the new keys, the old ones stay.
     w->evil = deaf;

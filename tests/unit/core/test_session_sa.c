@@ -105,6 +105,47 @@ static void ciphers_share_no_key(void **state)
     assert_memory_not_equal(a.key, t, 32);
 }
 
+static void keys_of_one_age_change_at_different_times(void **state)
+{
+    (void)state;
+    struct bw_mem m;
+    bw_mem_system(&m);
+    uint8_t k[36] = {3}, p[64];
+    unsigned due[30] = {0}; // in each of the 30 seconds
+    for (uint32_t spi = 1000; spi < 4000; spi++) {
+        struct sa *a = make(&m, BW_AES_256_GCM, k, k, true, spi * 2654435761u, 400);
+        assert_true(a->rekey_after > SA_REKEY_AFTER_TIME - SA_REKEY_SPREAD && a->rekey_after <= SA_REKEY_AFTER_TIME);
+        due[(SA_REKEY_AFTER_TIME - a->rekey_after) / BW_S]++;
+        if (spi % 100 == 0) {
+            assert_true(sa_seal(a, 0, p, 4, 6, NULL, NOW + a->rekey_after - 1) > 0);
+            assert_false(atomic_load(&a->shared->want_handshake));
+            assert_true(sa_seal(a, 0, p, 4, 6, NULL, NOW + a->rekey_after) > 0);
+            assert_true(atomic_load(&a->shared->want_handshake));
+        }
+        sa_unref(a);
+    }
+    for (unsigned i = 0; i < 30; i++) assert_in_range(due[i], 50, 150);
+}
+
+static void contexts_are_made_again(void **state)
+{
+    (void)state;
+    struct bw_mem m;
+    bw_mem_system(&m);
+    uint8_t k[36] = {3}, p[64], next;
+    struct sa *a = make(&m, BW_AES_256_GCM, k, k, true, 300, 300);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(sa_seal(a, 0, p, 4, 6, NULL, NOW), esp_len(4));
+        assert_int_equal(sa_open(a, 0, p, esp_len(4), &next, NOW), 4);
+        assert_true(a->thread[0].seal && a->thread[0].open);
+        sa_put_away(a, 0);
+        assert_true(!a->thread[0].seal && !a->thread[0].open);
+    }
+    assert_int_equal(atomic_load(&a->tx_seq), 3);
+    sa_unref(a);
+    assert_int_equal(m.used, 0);
+}
+
 static void keys_end_by_number_and_time(void **state)
 {
     (void)state;
@@ -197,7 +238,8 @@ int main(void)
     assert_int_equal(bw_crypto_init(), 0);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(packets_of_others_open),      cmocka_unit_test(both_ends_understand_each_other),
-        cmocka_unit_test(ciphers_share_no_key),        cmocka_unit_test(keys_end_by_number_and_time),
+        cmocka_unit_test(ciphers_share_no_key),        cmocka_unit_test(keys_of_one_age_change_at_different_times), cmocka_unit_test(contexts_are_made_again),
+        cmocka_unit_test(keys_end_by_number_and_time),
         cmocka_unit_test(the_table_finds_everybody),   cmocka_unit_test(overheads_are_as_promised),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
