@@ -273,7 +273,7 @@ static void act(struct player *p, uint32_t index)
 static bool make_world(struct player *p)
 {
     const struct scenario *s = p->s;
-    struct world *w = p->w = world_new(s->seed, s->nodes);
+    struct world *w = p->w = world_new(s->seed, s->nodes, NULL);
     if (!w) return false;
     w->coarse = s->nodes > 300;
     for (uint32_t i = 0; i < s->link_count; i++)

@@ -244,7 +244,7 @@ static bool prepare(struct run *r, const struct graph_spec *g)
     struct scenario s = {.seed = r->o->seed};
     struct wire k = {.delay_us = 2000};
     bool ok = !topology_add(&s, g, &k, r->o->seed);
-    r->w = ok ? world_new(r->o->seed, s.nodes) : NULL;
+    r->w = ok ? world_new(r->o->seed, s.nodes, NULL) : NULL;
     for (uint32_t i = 0; r->w && i < s.link_count; i++) ok &= world_link(r->w, s.links[i].a, s.links[i].b, &s.links[i].wire, s.links[i].far) >= 0;
     scenario_free(&s);
     if (!r->w || !ok) return false;

@@ -355,7 +355,7 @@ static void log_line(void *ctx, enum bw_level level, const char *text)
     if (w->hooks.log) w->hooks.log(w->hooks.ctx, w->current, level, text);
 }
 
-static void make_node(struct world *w, uint32_t i)
+static void make_node(struct world *w, uint32_t i, const struct identity *id)
 {
     struct world_node *n = &w->nodes[i];
     uint8_t s[32];
@@ -364,7 +364,8 @@ static void make_node(struct world *w, uint32_t i)
     n->memory.mem.resize = sim_resize;
     world_seed_of(w->seed, "identity", i, s);
     bw_rng_seed(&n->rng, s);
-    identity_draw(&n->id, &n->rng);
+    if (id) n->id = *id;
+    else identity_draw(&n->id, &n->rng);
     world_seed_of(w->seed, "entropy", i, s);
     bw_rng_seed(&n->rng, s);
     // bw_time starts anywhere: here so that every fourth or so passes a multiple of 65,536 s, where 16-bit seconds wrap
@@ -374,7 +375,7 @@ static void make_node(struct world *w, uint32_t i)
     n->clock = (struct clock){.world0 = w->now, .local0 = local, .rate = CLOCK_UNIT, .wall0_ns = w->unix_ns};
 }
 
-struct world *world_new(uint64_t seed, uint32_t node_count)
+struct world *world_new(uint64_t seed, uint32_t node_count, const struct identity *ids)
 {
     struct world *w = calloc(1, sizeof *w);
     if (!w) return NULL;
@@ -390,7 +391,7 @@ struct world *world_new(uint64_t seed, uint32_t node_count)
         return NULL;
     }
     w->node_count = node_count;
-    for (uint32_t i = 0; i < node_count; i++) make_node(w, i);
+    for (uint32_t i = 0; i < node_count; i++) make_node(w, i, ids ? &ids[i] : NULL);
     return w;
 }
 

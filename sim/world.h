@@ -104,8 +104,9 @@ struct world {
     struct bw_log log;
 };
 
-// node_count machines, no wires, nothing running. NULL: no memory.
-struct world *world_new(uint64_t seed, uint32_t node_count);
+// node_count machines, no wires, nothing running. ids: of so many, or NULL: they are drawn from the seed, which takes 256
+// tries for each. NULL: no memory.
+struct world *world_new(uint64_t seed, uint32_t node_count, const struct identity *ids);
 void world_free(struct world *w);
 // The link's number. far: both ends list each other's endpoint. May be called while nodes run only before either starts.
 int world_link(struct world *w, uint32_t a, uint32_t b, const struct wire *k, bool far) BW_NODISCARD;

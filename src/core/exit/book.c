@@ -23,7 +23,7 @@ void book_free(struct book *b)
 
 struct book_entry *book_find(struct book *b, const struct bw_addr *address)
 {
-    for (unsigned i = 0; i < BOOK_MAX; i++)
+    for (unsigned i = 0; i < b->top; i++)
         if (b->entry[i].used && bw_addr_eq(&b->entry[i].address, address)) return &b->entry[i];
     return NULL;
 }
@@ -39,7 +39,10 @@ static struct book_entry *room(struct book *b)
     struct book_entry *least = NULL;
     for (unsigned i = 0; i < BOOK_MAX; i++) {
         struct book_entry *e = &b->entry[i];
-        if (!e->used) return e;
+        if (!e->used) {
+            if (i >= b->top) b->top = i + 1;
+            return e;
+        }
         if (!least || worth(e) < worth(least)) least = e;
     }
     if (worth(least) >= 4 || least->asking) return NULL; // a flood of names drives out no exit with an offer
@@ -99,7 +102,7 @@ int book_offer(struct book *b, const char *text, size_t n, const struct bw_addr 
 
 void book_routes_changed(struct book *b, bw_time now)
 {
-    for (unsigned i = 0; i < BOOK_MAX; i++)
+    for (unsigned i = 0; i < b->top; i++)
         if (b->entry[i].used) route(b, &b->entry[i], now);
 }
 
@@ -121,7 +124,7 @@ void book_worked(struct book_entry *e)
 
 void book_age(struct book *b, bw_time now)
 {
-    for (unsigned i = 0; i < BOOK_MAX; i++) {
+    for (unsigned i = 0; i < b->top; i++) {
         struct book_entry *e = &b->entry[i];
         if (!e->used) continue;
         bw_time keep = bw_time_min(e->offer.lifetime_s * BW_S, OFFER_KEEP_US);
@@ -145,7 +148,7 @@ unsigned book_texts(const struct book *b, struct offer_text *out, unsigned max)
     unsigned n = 0;
     while (n < max) {
         const struct book_entry *best = NULL;
-        for (unsigned i = 0; i < BOOK_MAX; i++) {
+        for (unsigned i = 0; i < b->top; i++) {
             const struct book_entry *e = &b->entry[i];
             bool fit = e->used && e->has_offer && e->direct && !e->failures && (!best || e->metric < best->metric);
             for (unsigned k = 0; fit && k < n; k++) fit = taken[k] != e;

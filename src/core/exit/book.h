@@ -39,6 +39,7 @@ struct book {
     book_metric_fn *metric;
     void *ctx;
     struct book_entry entry[BOOK_MAX];
+    unsigned top; // none has been used from here on
 };
 
 void book_init(struct book *b, struct bw_mem *mem, const struct bw_addr *self, book_metric_fn *metric, void *ctx);

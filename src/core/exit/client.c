@@ -94,7 +94,7 @@ static bool before(const struct exitc *c, const struct book_entry *a, const stru
 static struct book_entry *candidate(struct exitc *c, bw_time now)
 {
     struct book_entry *best = NULL;
-    for (unsigned i = 0; i < BOOK_MAX; i++) {
+    for (unsigned i = 0; i < c->book->top; i++) {
         struct book_entry *e = &c->book->entry[i];
         if (!book_usable(e, now) || !exitc_allows(c, &e->address) || in_use(c, &e->address)) continue;
         if (!best || before(c, e, best)) best = e;
@@ -315,7 +315,7 @@ static bw_time deadline(const struct exitc *c, bool wants, bw_time now)
     if (c->better_since != BW_NEVER) t = bw_time_min(t, c->better_since + BETTER_US);
     if (c->use == EXITC_AUTO && c->own && c->active >= 0) t = bw_time_min(t, c->own_since + OWN_GOOD_US);
     if (!wants && !c->sharing) return t;
-    for (unsigned i = 0; i < BOOK_MAX; i++) {
+    for (unsigned i = 0; i < c->book->top; i++) {
         const struct book_entry *e = &c->book->entry[i];
         if (!e->used || e->metric >= BOOK_UNREACHABLE) continue;
         if (!e->asking) t = bw_time_min(t, e->next_ask > now ? e->next_ask : now + 100 * BW_MS); // no place to ask was free

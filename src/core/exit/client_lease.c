@@ -42,7 +42,7 @@ void exitc_ask_any(struct exitc *c, bw_time now)
 
 void exitc_ask_offers(struct exitc *c, bw_time now)
 {
-    for (unsigned i = 0; i < BOOK_MAX; i++) {
+    for (unsigned i = 0; i < c->book->top; i++) {
         struct book_entry *e = &c->book->entry[i];
         if (!e->used || e->asking || now < e->next_ask || e->metric >= BOOK_UNREACHABLE) continue;
         struct exitc_ask *a = c->ask;
@@ -106,7 +106,7 @@ static void ask_done(struct exitc *c, struct exitc_ask *a, int status, const cha
 
 static void known(struct exitc *c, struct lease_request *r)
 {
-    for (unsigned i = 0; i < BOOK_MAX && r->known_count < LEASE_KNOWN; i++) {
+    for (unsigned i = 0; i < c->book->top && r->known_count < LEASE_KNOWN; i++) {
         const struct book_entry *e = &c->book->entry[i];
         if (e->used && e->has_offer && e->metric < BOOK_UNREACHABLE && !bw_addr_eq(&e->address, &r->exit))
             r->known[r->known_count++] = e->address;

@@ -46,7 +46,7 @@ static void link_all(struct world *w, const uint8_t pairs[][2], unsigned n)
 static void three_in_a_line_reach_each_other(void **state)
 {
     (void)state;
-    struct world *w = world_new(1, 3);
+    struct world *w = world_new(1, 3, NULL);
     link_all(w, (const uint8_t[][2]){{0, 1}, {1, 2}}, 2);
     start_all(w);
     unsigned ms = until(w, all_reach, 10);
@@ -58,7 +58,7 @@ static void three_in_a_line_reach_each_other(void **state)
 static void a_ring_heals_when_a_node_dies_and_when_it_comes_back(void **state)
 {
     (void)state;
-    struct world *w = world_new(2, 6);
+    struct world *w = world_new(2, 6, NULL);
     link_all(w, (const uint8_t[][2]){{0, 1}, {1, 2}, {2, 3}, {3, 4}, {4, 5}, {5, 0}}, 6);
     start_all(w);
     until(w, all_reach, 10);
@@ -95,7 +95,7 @@ static bool at_exit_4(const struct world *w) { return at_exit(w, 4); }
 static void a_client_finds_an_exit_and_leaves_a_dead_one(void **state)
 {
     (void)state;
-    struct world *w = world_new(3, 5);
+    struct world *w = world_new(3, 5, NULL);
     link_all(w, (const uint8_t[][2]){{0, 1}, {1, 2}, {1, 3}, {3, 4}}, 4);
     w->nodes[2].share = w->nodes[4].share = true;
     start_all(w);
