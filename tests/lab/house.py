@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """A house behind a node: plain machines with nothing on them but a DHCP client get addresses, names and both families, and whatever
 holds for the node holds for them."""
-# tests/run: timeout=240
+# tests/run: timeout=300
 import ipaddress
 import os
 import re
@@ -130,6 +130,41 @@ def plain_machines_get_everything_and_browse():
         lab.stop("n1")
         nothing_left(lab)
         return f"{nets[0]}, the other exit after {took:.1f} s"
+
+
+def segments(output):
+    """What the SYNs of a tcpdump announce: {(IPv4 or IPv6, SYN or its answer): {sizes}}."""
+    found = {}
+    for family, flags, mss in re.findall(r"(IP6?) [^ ]+ > .*Flags \[(S\.?)[EW]*\].*mss (\d+)", output):
+        found.setdefault((family, flags), set()).add(int(mss))
+    return found
+
+
+@labkit.test
+def segments_are_held_to_what_the_tunnel_carries():
+    whole, fits = {("IP", f): {1460} for f in ("S", "S.")} | {("IP6", f): {1440} for f in ("S", "S.")}, {"IP": {1306}, "IP6": {1286}}
+    with Lab(text=ROUTER + "\n") as lab:
+        h = House(lab, "lan0").plug_in()
+        wait_until(h.online, 20, "the house online")
+        wait_until(lambda: h.online(WEB6 + "/", "-6"), 10, "by IPv6")
+        at = [("n1", "lan0"), ("n1", "byway0"), (lab.exit_of("n1"), "byway0"), (lab.exit_of("n1"), "internet")]
+        jobs = [lab.job(node, "tcpdump", "-n", "-l", "-Z", "root", "--immediate-mode", "-i", interface, "tcp port 80 or (ip6 and tcp)", stdout=-1, stderr=-1)
+                for node, interface in at]
+        for j in jobs:
+            while b"listening" not in j.process.stderr.readline():
+                want(j.process.poll() is None, "tcpdump has ended")
+        for url, family in ((WEB4, "-4"), (WEB6, "-6")):
+            wait_until(lambda: h.online(url + "/", family), 10, "a page, " + family)
+        for j in jobs:
+            j.stop()
+        lan, router, exit_, uplink = (segments(j.output.decode()) for j in jobs)
+        for family in ("IP", "IP6"):
+            want(lan.get((family, "S")) == whole[family, "S"], f"the house's own SYN: {lan}")
+            want(router.get((family, "S")) == fits[family], f"behind the house's router: {router}")
+            want(lan.get((family, "S.")) == fits[family], f"the answer in the house: {lan}")
+            want(uplink.get((family, "S.")) == whole[family, "S."], f"the server's answer: {uplink}")
+            want(exit_.get((family, "S.")) == fits[family], f"behind the exit: {exit_}")
+            want(uplink.get((family, "S")) == fits[family], f"the SYN in the internet: {uplink}")
 
 
 @labkit.test
