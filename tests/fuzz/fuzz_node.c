@@ -21,9 +21,9 @@ struct fuzz {
     bool lied;
 };
 
-static void on_routes(void *ctx, uint32_t node)
+static void on_routes(void *ctx, uint32_t node, const struct fwd_snapshot *before)
 {
-    check_routes(((struct fuzz *)ctx)->c, node);
+    check_routes(((struct fuzz *)ctx)->c, node, before);
 }
 
 static void on_said(void *ctx, uint32_t node, const uint8_t *packet, size_t n)
