@@ -291,8 +291,9 @@ class Stream:
                 self.got[n] += 1
 
 
-def exchange(streams, count, pace=0.004, also=lambda: None):
-    """Sends so many datagrams on each, and waits for what is under way. also() is called between them. Returns the shares lost."""
+def exchange(streams, count, pace=0.004, also=lambda: None, patience=0.5):
+    """Sends so many datagrams on each, and waits for what is under way until nothing has come for `patience` seconds. also() is
+    called between them. Returns the shares lost."""
     before = [(s.sent, len(s.got)) for s in streams]
     for _ in range(count):
         for s in streams:
@@ -300,13 +301,13 @@ def exchange(streams, count, pace=0.004, also=lambda: None):
             s.read()
         also()
         time.sleep(pace)
-    end = time.monotonic() + 3
-    quiet = time.monotonic() + 0.5
+    end = time.monotonic() + 6 * patience
+    quiet = time.monotonic() + patience
     while time.monotonic() < min(end, quiet) and any(len(s.got) < s.sent for s in streams):
         n = sum(map(lambda s: sum(s.got.values()), streams))
         for s in streams:
             s.read()
         if sum(map(lambda s: sum(s.got.values()), streams)) > n:
-            quiet = time.monotonic() + 0.5
+            quiet = time.monotonic() + patience
         time.sleep(0.01)
     return [1 - (len(s.got) - g) / (s.sent - n) for s, (n, g) in zip(streams, before)]
