@@ -2,6 +2,7 @@
 #include <arpa/inet.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "cli/command.h"
 
@@ -22,9 +23,11 @@ static void rtt_line(const json_t *ms, char out[32])
     else text_rtt(ms, out);
 }
 
-static void session_line(const json_t *j)
+// What is no mesh address has no session of its own: it is the exit's, or that of the node in front of it.
+static void session_line(const json_t *j, const char *address)
 {
     char span[32];
+    if (strncasecmp(address, "fc", 2)) return;
     if (*text_of(j, "key")) printf("key      %s\n", text_of(j, "key"));
     if (!*text_of(j, "session")) return;
     printf("session  %s", text_of(j, "session"));
@@ -47,11 +50,11 @@ static int ping_line(const json_t *j, const char *address)
     }
     double sent = number_of(j, "sent"), received = number_of(j, "received");
     printf("%.0f sent, %.0f answered, %.0f %% lost\n", sent, received, sent > 0 ? 100 * (sent - received) / sent : 0);
-    session_line(j);
+    session_line(j, address);
     return received > 0 ? EXIT_DONE : EXIT_FAILED;
 }
 
-static int trace_line(const json_t *j)
+static int trace_line(const json_t *j, const char *to)
 {
     if (!json_is_true(json_object_get(j, "done"))) {
         const char *address = text_of(j, "address"), *name = text_of(j, "name");
@@ -75,7 +78,7 @@ static int trace_line(const json_t *j)
     }
     bool reached = json_is_true(json_object_get(j, "reached"));
     if (!reached) printf("it was not reached\n");
-    session_line(j);
+    session_line(j, to);
     return reached ? EXIT_DONE : EXIT_FAILED;
 }
 
@@ -100,7 +103,7 @@ static int follow(const struct typed *t, struct http *h, bool trace)
         if (t->json) puts(line);
         if (t->json && json_is_true(json_object_get(j, "done")))
             rc = trace ? !json_is_true(json_object_get(j, "reached")) : !(number_of(j, "received") > 0);
-        else if (!t->json) rc = trace ? trace_line(j) : ping_line(j, t->words[0]);
+        else if (!t->json) rc = trace ? trace_line(j, t->words[0]) : ping_line(j, t->words[0]);
         json_decref(j);
     }
     return rc >= 0 ? rc : complain("the node broke off (is it being stopped?)");

@@ -159,8 +159,8 @@ const struct command cmd_sessions = {
     .words = "",
     .summary = "end-to-end sessions with other nodes",
     .text = "Lists the encrypted sessions between this node and nodes anywhere in the mesh. AGE is how long a session "
-            "has had keys without a break; the keys themselves change every 90 to 120 s. RTT is that of the last "
-            "handshake that this node began. `byway trace` shows the way.",
+            "has had keys without a break; the keys themselves change every 90 to 120 s. RTT is that of the "
+            "last handshake. `byway trace` shows the way.",
     .asks = true,
     .reads = true,
     .run = sessions,

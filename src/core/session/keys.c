@@ -93,6 +93,8 @@ void sessions_confirm(struct sessions *ss, uint32_t local_spi, bw_time now)
     struct session *s = e->session;
     atomic_store_explicit(&e->sa->confirmed, true, memory_order_relaxed);
     if (e != &s->keys[SA_NEXT]) return;
+    // The initiator sends at once when it has our response. Unless that packet was lost, so that this is a later one.
+    if (now >= e->sa->born && now - e->sa->born < SESSION_RETRY_FIRST) s->rtt_us = (int64_t)(now - e->sa->born);
     if (own_wins(ss, s)) {
         retire(ss, s, SA_NEXT);
     } else {

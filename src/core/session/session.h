@@ -114,7 +114,7 @@ struct session_info {
     enum bw_cipher cipher; // SESSION_UP
     bool initiator;
     uint16_t mtu;          // outer
-    int64_t rtt_us;        // of the last handshake that we began; -1: none
+    int64_t rtt_us;        // of the last handshake; of one that the other end began: from our response to its first packet; -1: none
     bw_time born;          // of the present keys; 0: none
     bw_time up_since;      // SESSION_UP: it has had keys without a break since then
     uint64_t rx_bytes, tx_bytes, rx_packets, tx_packets;

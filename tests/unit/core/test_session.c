@@ -21,6 +21,7 @@ static void a_first_packet_gets_through(void **state)
     struct session_info i = s_info(w, 0, 1);
     assert_int_equal(i.cipher, BW_AES_256_GCM);
     assert_int_equal(i.rtt_us, 40000);
+    assert_int_equal(s_info(w, 1, 0).rtt_us, 40000);
     assert_memory_equal(i.key, w->node[1].me.link_pk, 32);
     assert_true(w->node[0].key_count == 1 && w->node[1].key_count == 1); // both know each other for good
     assert_int_equal(w->node[0].ups, 1);
