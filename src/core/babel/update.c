@@ -98,49 +98,52 @@ static bool ignore_unfeasible(struct babel *b, struct neighbour *n, struct dest 
     return true;
 }
 
-static void update_route(struct babel *b, struct neighbour *n, struct dest *d, const struct babel_tlv *t)
+// A route that is there already. Returns its destination; NULL: that has gone.
+static struct dest *update_route(struct babel *b, struct neighbour *n, struct dest *d, const struct babel_tlv *t)
 {
     struct route *r = route_get(n, dest_index(b, d));
     int src = source_get(b, d, t->update.router_id);
     if (src < 0) { // no room to keep its feasibility distance: as good as retracted
         babel_drop(b, src == BW_ERR_NOMEM ? BABEL_DROP_NOMEM : BABEL_DROP_CAP);
         retract(b, n, d);
-        return;
+        return dest_find(b, &t->update.prefix);
     }
     struct route now = *r;
     now.seqno = t->update.seqno;
     now.refmetric = t->update.metric;
     now.src = (uint8_t)src;
     bool selected = d->selected == n->index, feasible = route_feasible(d, &now), same = now.src == r->src;
-    if (selected && same && !feasible && ignore_unfeasible(b, n, d, &now)) return;
+    if (selected && same && !feasible && ignore_unfeasible(b, n, d, &now)) return d;
     uint16_t before = route_metric(n, r), after = route_metric(n, &now);
     route_smooth(b, &now, before, after);
     *r = now;
     refresh(b, r, t->update.interval_cs);
     if (selected ? !feasible || !same || after != d->metric : after < d->metric) dest_select(b, d);
+    return d;
 }
 
 // A link that was dead a moment ago has to show that it lasts, where there is a choice.
 #define SETTLE (20 * BW_S)
 
-static void new_route(struct babel *b, struct neighbour *n, struct dest *d, const struct babel_tlv *t)
+// d: NULL if the destination is not even known. Returns it; NULL: the route was not taken.
+static struct dest *new_route(struct babel *b, struct neighbour *n, struct dest *d, const struct babel_tlv *t)
 {
     uint32_t cost = n->cost == INF ? n->ifc->p.cost : n->cost, metric = t->update.metric + cost;
     if (!(d && d->flags & DEST_LEARNT) && !cap_admit(b, n, d, &t->update.prefix, metric >= INF ? INF - 1 : (uint16_t)metric)) {
         babel_drop(b, BABEL_DROP_CAP);
-        return;
+        return NULL;
     }
     if (!d) d = dest_new(b, &t->update.prefix);
     if (!d) {
         babel_drop(b, BABEL_DROP_NOMEM);
-        return;
+        return NULL;
     }
     int src = source_get(b, d, t->update.router_id);
     struct route *r = src < 0 ? NULL : route_new(b, n, d);
     if (!r) {
         babel_drop(b, src == BW_ERR_RANGE ? BABEL_DROP_CAP : BABEL_DROP_NOMEM);
         dest_release(b, d);
-        return;
+        return NULL;
     }
     r->seqno = t->update.seqno;
     r->refmetric = t->update.metric;
@@ -149,6 +152,7 @@ static void new_route(struct babel *b, struct neighbour *n, struct dest *d, cons
     if (n->was_down && n->since + SETTLE > b->now && r->smooth < 0x8000) r->smooth = (uint16_t)(r->smooth + r->smooth / 2);
     refresh(b, r, t->update.interval_cs);
     if (route_metric(n, r) < d->metric) dest_select(b, d);
+    return d;
 }
 
 // Who has just lost its route may believe that ours leads through it (split horizon). If it does no longer and that has not
@@ -187,8 +191,6 @@ void update_received(struct babel *b, struct neighbour *n, const struct babel_tl
         tell_loser(b, n, &t->update.prefix);
         return;
     }
-    if (d && route_get(n, dest_index(b, d))) update_route(b, n, d, t);
-    else new_route(b, n, d, t);
-    d = dest_find(b, &t->update.prefix); // it may be new, have moved, or have gone for lack of memory
+    d = d && route_get(n, dest_index(b, d)) ? update_route(b, n, d, t) : new_route(b, n, d, t);
     if (d && d->requests != NIL) request_satisfy(b, d);
 }
