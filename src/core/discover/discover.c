@@ -56,6 +56,7 @@ struct discover {
     struct discover_ops ops;
     uint8_t instance[8];
     LIST_HEAD(, iface) ifaces;
+    bw_time next_send; // the earliest of theirs
     struct table known;
     TAILQ_HEAD(known_list, known) heard_order; // heard longest ago first
     uint64_t drops[DISCOVER_DROP_COUNT], sent, heard;
@@ -78,6 +79,7 @@ struct discover *discover_new(struct bw_mem *mem, struct bw_rng *rng, const stru
     d->log = log;
     d->config = *config;
     d->ops = *ops;
+    d->next_send = BW_NEVER;
     LIST_INIT(&d->ifaces);
     TAILQ_INIT(&d->heard_order);
     uint8_t hash_key[16];
@@ -122,6 +124,13 @@ static struct iface *find_iface(const struct discover *d, uint32_t ifindex)
     return NULL;
 }
 
+static void find_next(struct discover *d)
+{
+    struct iface *i;
+    d->next_send = BW_NEVER;
+    LIST_FOREACH(i, &d->ifaces, entry) d->next_send = bw_time_min(d->next_send, i->next_send);
+}
+
 bool discover_iface_has(const struct discover *d, uint32_t ifindex)
 {
     return find_iface(d, ifindex);
@@ -138,6 +147,7 @@ int discover_iface_add(struct discover *d, uint32_t ifindex, bw_time now)
     }
     i->burst = 0;
     i->next_send = now + bw_rng_below(d->rng, START_JITTER_MS) * BW_MS;
+    find_next(d);
     return 0;
 }
 
@@ -146,6 +156,7 @@ void discover_iface_remove(struct discover *d, uint32_t ifindex)
     struct iface *i = find_iface(d, ifindex);
     if (!i) return;
     LIST_REMOVE(i, entry);
+    find_next(d);
     bw_free(d->mem, i, sizeof *i);
     struct known *k; // whoever is heard there again is new there
     TAILQ_FOREACH(k, &d->heard_order, order)
@@ -183,6 +194,7 @@ static void send_beacon(struct discover *d, struct iface *i, uint64_t unix_ns)
 void discover_tick(struct discover *d, bw_time now, uint64_t unix_ns)
 {
     struct iface *i;
+    if (d->next_send > now) return;
     LIST_FOREACH(i, &d->ifaces, entry) {
         if (i->next_send > now) continue;
         uint32_t wait_ms = i->burst < BURST_STEPS
@@ -191,14 +203,12 @@ void discover_tick(struct discover *d, bw_time now, uint64_t unix_ns)
         i->next_send = now + wait_ms * BW_MS;
         send_beacon(d, i, unix_ns);
     }
+    find_next(d);
 }
 
 bw_time discover_deadline(const struct discover *d)
 {
-    bw_time t = BW_NEVER;
-    struct iface *i;
-    LIST_FOREACH(i, &d->ifaces, entry) t = bw_time_min(t, i->next_send);
-    return t;
+    return d->next_send;
 }
 
 // ---- receiving ----
@@ -289,6 +299,7 @@ static void answer(struct discover *d, struct iface *i, bw_time now)
 {
     bw_time at = now + bw_rng_below(d->rng, ANSWER_JITTER_MS) * BW_MS;
     if (at < i->next_send && bucket_take(&i->answers, ANSWERS_PER_S, ANSWERS_BURST, now)) i->next_send = at;
+    find_next(d);
 }
 
 static enum discover_drop rx(struct discover *d, uint32_t ifindex, const struct bw_endpoint *from, const uint8_t *p,
