@@ -73,7 +73,6 @@ struct http;
 // NULL: it was said why on stderr. body NULL: none.
 struct http *http_ask(const struct typed *t, const char *method, const char *path, const json_t *body);
 bool http_is_there(const char *socket); // does a node answer?
-int http_status(const struct http *h);
 bool http_line(struct http *h, char *line, size_t size); // the next line of the body without its end; false at the end
 char *http_body(struct http *h, size_t *n);              // all of it, NUL-terminated, to be freed
 void http_close(struct http *h);

@@ -124,11 +124,6 @@ struct http *http_ask(const struct typed *t, const char *method, const char *pat
     return NULL;
 }
 
-int http_status(const struct http *h)
-{
-    return h->status;
-}
-
 void http_close(struct http *h)
 {
     if (!h) return;

@@ -178,7 +178,6 @@ void config_free(struct config *c); // wipes secrets
 // ---- values, for the command line and the API. BW_ERR_MALFORMED, or BW_ERR_RANGE for a port that is none. ----
 // "host:5", "1.2.3.4:5", "[2001:db8::1]:5", "[fe80::1%eth0]:5"; the port is needed.
 int config_endpoint_parse(const char *s, struct config_endpoint *out) BW_NODISCARD;
-int config_rate_parse(const char *s, uint64_t *bps) BW_NODISCARD; // "none" (0), "20mbit", "1.5gbit", "64000" in bit/s
 int config_psk_read(const char *path, uint8_t psk[32], char *why,
                     size_t why_size) BW_NODISCARD; // base64 key in a private file
 

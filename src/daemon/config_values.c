@@ -153,12 +153,6 @@ int value_rate(const char *s, uint64_t *bps, char *why)
     return SAY("not a rate (units are bit, kbit, mbit, gbit per second, e.g. 20mbit)");
 }
 
-int config_rate_parse(const char *s, uint64_t *bps)
-{
-    char why[WHY];
-    return value_rate(s, bps, why) ? BW_ERR_MALFORMED : 0;
-}
-
 int value_volume(const char *s, uint64_t *bytes, char *why)
 {
     static const struct {

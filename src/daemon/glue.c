@@ -74,8 +74,7 @@ static void on_probe(void *ctx, unsigned family, uint32_t serial, uint32_t timeo
     struct os_probe_config c = {.mark = NETCONF_MARK, .timeout_ms = timeout_ms, .skip_v4 = family != UPLINK_V4,
                                 .skip_v6 = family != UPLINK_V6};
     probe_targets(&d->config.internet, &c);
-    struct os_probe *probe;
-    if (os_probe_start(&d->loop, &c, probe_done, run, &probe)) free(run);
+    if (os_probe_start(&d->loop, &c, probe_done, run)) free(run);
 }
 
 // ---- HTTP over the mesh ----
@@ -190,7 +189,7 @@ static void on_keylog(void *ctx, const char *line)
 static void on_event(void *ctx, const char *type, const char *json)
 {
     struct daemon *d = ctx;
-    if (d->api && api_event_wanted(d->api)) api_event(d->api, type, json_loads(json, 0, NULL));
+    if (d->api) api_event_text(d->api, type, json);
 }
 
 struct node_out glue_node_out(struct daemon *d)

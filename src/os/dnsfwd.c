@@ -307,13 +307,6 @@ void os_dnsfwd_upstreams(struct os_dnsfwd *d, const struct bw_endpoint *up, size
     d->c.upstream_count = kept;
 }
 
-void os_dnsfwd_clients(struct os_dnsfwd *d, const struct bw_prefix *clients, size_t count)
-{
-    const size_t max = sizeof d->c.clients / sizeof d->c.clients[0];
-    d->c.client_count = count < max ? count : max;
-    if (d->c.client_count) memcpy(d->c.clients, clients, d->c.client_count * sizeof *clients);
-}
-
 void os_dnsfwd_stats(const struct os_dnsfwd *d, struct os_dnsfwd_stats *out)
 {
     *out = d->stats;

@@ -35,7 +35,6 @@ int os_dnsfwd_open(uv_loop_t *loop, const struct os_dnsfwd_config *c, struct os_
                    size_t n) BW_NODISCARD;
 void os_dnsfwd_upstreams(struct os_dnsfwd *d, const struct bw_endpoint *up,
                          size_t count); // queries under way keep theirs
-void os_dnsfwd_clients(struct os_dnsfwd *d, const struct bw_prefix *clients, size_t count);
 void os_dnsfwd_stats(const struct os_dnsfwd *d, struct os_dnsfwd_stats *out);
 void os_dnsfwd_close(struct os_dnsfwd *d); // NULL is fine
 

@@ -75,26 +75,6 @@ int os_local_onlink(struct os_nl *nl, uint32_t skip_if, os_local_fn *fn, void *c
     return r == BW_ERR_AGAIN ? 0 : r;
 }
 
-struct having {
-    const struct bw_addr *addr;
-    bool *has;
-};
-
-static int same_addr(void *ctx, const struct os_ifaddr *a)
-{
-    struct having *h = ctx;
-    *h->has |= bw_addr_eq(&a->addr, h->addr);
-    return 0;
-}
-
-int os_local_has_addr(struct os_nl *nl, const struct bw_addr *a, bool *has)
-{
-    struct having h = {a, has};
-    *has = false;
-    int err = os_nl_addrs(nl, same_addr, &h);
-    return err == BW_ERR_AGAIN ? 0 : err;
-}
-
 struct inside {
     const struct bw_prefix *p;
     unsigned count;

@@ -17,8 +17,6 @@ int os_local_prefixes(struct os_nl *nl, uint32_t skip_if, os_local_fn *fn, void 
 // The networks of our own addresses alone, in the same way: what is on the wires that we are on.
 int os_local_onlink(struct os_nl *nl, uint32_t skip_if, os_local_fn *fn, void *ctx) BW_NODISCARD;
 
-// Is one of our own addresses a (skip_if's included)?
-int os_local_has_addr(struct os_nl *nl, const struct bw_addr *a, bool *has) BW_NODISCARD;
 // The first of the machine's own addresses that lies in one of these prefixes. BW_ERR_NOTFOUND: none.
 int os_local_addr_in(struct os_nl *nl, const struct bw_prefix *p, unsigned count, struct bw_addr *out) BW_NODISCARD;
 

@@ -86,7 +86,6 @@ int os_nl_link_named(struct os_nl *nl, const char *name, struct os_link *out) BW
 // Changes: 0, BW_ERR_EXISTS, BW_ERR_NOTFOUND, BW_ERR_DENIED (no CAP_NET_ADMIN), or BW_ERR_SYS (errno; os_nl_error tells
 // more).
 int os_nl_link_set(struct os_nl *nl, uint32_t index, bool up, uint32_t mtu /* 0: as it is */) BW_NODISCARD;
-int os_nl_link_delete(struct os_nl *nl, uint32_t index) BW_NODISCARD;
 // An address that is there already is no error; its flags are brought up to date.
 int os_nl_addr_add(struct os_nl *nl, const struct os_ifaddr *a) BW_NODISCARD;
 int os_nl_addr_del(struct os_nl *nl, const struct os_ifaddr *a) BW_NODISCARD;

@@ -20,14 +20,6 @@ int os_nl_link_set(struct os_nl *nl, uint32_t index, bool up, uint32_t mtu)
     return nlsock_ask(nl, h, NULL, NULL);
 }
 
-int os_nl_link_delete(struct os_nl *nl, uint32_t index)
-{
-    struct nlmsghdr *h = nlsock_start(nl, RTM_DELLINK, 0);
-    struct ifinfomsg *i = mnl_nlmsg_put_extra_header(h, sizeof *i);
-    i->ifi_index = (int)index;
-    return nlsock_ask(nl, h, NULL, NULL);
-}
-
 static int addr_request(struct os_nl *nl, const struct os_ifaddr *a, uint16_t type, uint16_t flags)
 {
     bool v4 = bw_addr_is_v4(&a->addr);

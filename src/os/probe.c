@@ -250,7 +250,7 @@ static void choose_targets(struct os_probe *p)
     p->fam[1].wanted = p->fam[1].count && !p->c.skip_v4;
 }
 
-int os_probe_start(uv_loop_t *loop, const struct os_probe_config *c, os_probe_fn *fn, void *ctx, struct os_probe **out)
+int os_probe_start(uv_loop_t *loop, const struct os_probe_config *c, os_probe_fn *fn, void *ctx)
 {
     struct os_probe *p = calloc(1, sizeof *p);
     if (!p) return BW_ERR_NOMEM;
@@ -263,47 +263,5 @@ int os_probe_start(uv_loop_t *loop, const struct os_probe_config *c, os_probe_fn
         return err;
     }
     os_timer_at(p->timer, 0);
-    *out = p;
     return 0;
-}
-
-void os_probe_cancel(struct os_probe *p)
-{
-    if (p) drop(p);
-}
-
-static int parse_target(const char *s, struct os_probe_target *t)
-{
-    struct bw_endpoint e;
-    *t = (struct os_probe_target){.port = 0};
-    if (bw_addr_parse(s, &t->addr) == 0)
-        return bw_addr_is_multicast(&t->addr) || bw_addr_is_zero(&t->addr) ? BW_ERR_RANGE : 0;
-    if (bw_endpoint_parse(s, &e) || !e.port || e.scope) return BW_ERR_MALFORMED;
-    t->addr = e.addr;
-    t->port = e.port;
-    return 0;
-}
-
-int os_probe_parse(const char *text, struct os_probe_config *c, char *why, size_t n)
-{
-    c->count = 0;
-    c->mode = !strcmp(text, "auto") ? OS_PROBE_AUTO : !strcmp(text, "none") ? OS_PROBE_NONE : OS_PROBE_LIST;
-    if (c->mode != OS_PROBE_LIST) return 0;
-    for (const char *p = text;; p++) {
-        char one[BW_ENDPOINT_TEXT + 8];
-        p += strspn(p, " \t");
-        size_t len = strcspn(p, ",");
-        const char *next = p + len;
-        while (len && (p[len - 1] == ' ' || p[len - 1] == '\t')) len--;
-        snprintf(one, sizeof one, "%.*s", (int)len, p);
-        if (c->count == OS_PROBE_TARGETS) return os_why(BW_ERR_RANGE, why, n, "more than %d targets", OS_PROBE_TARGETS);
-        if (len >= sizeof one || parse_target(one, &c->targets[c->count]))
-            return os_why(BW_ERR_MALFORMED, why, n,
-                          "\"%s\" is no target (write auto, none, or addresses such as "
-                          "198.51.100.80:80, [2001:db8::1]:443, 2001:db8::1)",
-                          one);
-        c->count++;
-        p = next;
-        if (!*p) return 0;
-    }
 }

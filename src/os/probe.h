@@ -35,22 +35,15 @@ struct os_probe_config {
     bool skip_v4, skip_v6; // a family that is known to have no default route
 };
 
-// "auto", "none", or a comma-separated list of ADDRESS, IPV4:PORT, [IPV6]:PORT. Fills mode, targets, count only.
-int os_probe_parse(const char *text, struct os_probe_config *c, char *why, size_t n) BW_NODISCARD;
-
 struct os_probe_result {
     bool v4, v6;               // answered
     bool asked_v4, asked_v6;   // there was a target of that family
     uint32_t rtt4_us, rtt6_us; // of the first answer
 };
 
-struct os_probe;
 typedef void os_probe_fn(void *ctx, const struct os_probe_result *r);
 
-// fn is called exactly once, from the loop, never from within start; *out is void from then on. With mode NONE both
-// families count as answering.
-int os_probe_start(uv_loop_t *loop, const struct os_probe_config *c, os_probe_fn *fn, void *ctx,
-                   struct os_probe **out) BW_NODISCARD;
-void os_probe_cancel(struct os_probe *p); // fn is not called; NULL is fine
+// fn is called exactly once, from the loop, never from within start. With mode NONE both families count as answering.
+int os_probe_start(uv_loop_t *loop, const struct os_probe_config *c, os_probe_fn *fn, void *ctx) BW_NODISCARD;
 
 #endif

@@ -11,8 +11,7 @@
 #include "os/why.h"
 
 #define LIMIT_MS 2000 // for each command; they take a hundredth of that
-#define STUB "127.0.0.53"
-#define STUB_UDP " 3500007F:0035 " // the same with port 53 as /proc/net/udp writes it, on a little-endian machine
+#define STUB_UDP " 3500007F:0035 " // 127.0.0.53 with port 53 as /proc/net/udp writes it, on a little-endian machine
 #define STUB_UDP_BIG " 7F000035:0035 "
 
 // ---- who is there ----

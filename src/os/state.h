@@ -7,8 +7,6 @@
 #include "base/err.h"
 #include "os/file.h"
 
-#define OS_STATE_DEFAULT "/var/lib/byway"
-
 struct os_state {
     char dir[OS_PATH];
     int lock_fd; // holds the flock; the kernel lets go of it however we end

@@ -18,7 +18,6 @@
 #define ESP_HEADER 16     // with the IV, which both ciphers make 8 bytes
 #define ESP_AAD 8         // SPI and sequence number
 #define ESP_ICV 16
-#define ESP_TAIL_MAX (3 + 2 + ESP_ICV)
 #define ESP_SPI_MIN 256u  // 0..255 are reserved (section 2.1)
 
 struct esp_header {

@@ -92,8 +92,7 @@ static void link_change(struct fuzz *f, struct bw_rd *rd)
     uint8_t what = bw_rd_u8(rd);
     struct babel_iface_params p = {.stock = what & 4};
     if (what & 1) (void)!babel_iface_add(f->b, what >> 7, &p, f->now);
-    else if (what & 2) babel_iface_remove(f->b, what >> 7, f->now);
-    else babel_link_failed(f->b, what >> 7, f->now);
+    else babel_iface_remove(f->b, what >> 7, f->now);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -24,9 +24,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (!config_parse("", 0, "fuzz", sets, 1, &c, &r)) config_free(&c);
     config_report_free(&r);
     struct config_endpoint e;
-    uint64_t bps;
     if (!config_endpoint_parse(set, &e) && !e.port) abort();
-    if (config_rate_parse(set, &bps)) bps = 0;
     free(set);
     return 0;
 }

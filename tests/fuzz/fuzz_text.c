@@ -1,4 +1,4 @@
-// Words that people and other programs write: addresses, prefixes, endpoints, keys, probe lists, resolv.conf, firewalls.
+// Words that people and other programs write: addresses, prefixes, endpoints, keys, resolv.conf, firewalls.
 // What is accepted is the same when it is written and read again.
 #include <stdlib.h>
 #include <string.h>
@@ -6,7 +6,6 @@
 #include "base/addr.h"
 #include "base/text.h"
 #include "os/fwcheck.h"
-#include "os/probe.h"
 #include "os/resolv.h"
 
 static void addresses(const char *text)
@@ -32,12 +31,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     char *text = strndup((const char *)data, size), why[200];
-    struct os_probe_config c = {0};
     struct bw_endpoint servers[3];
     if (!text) abort();
     addresses(text);
     keys(text);
-    if (!os_probe_parse(text, &c, why, sizeof why) && c.count > OS_PROBE_TARGETS) abort();
     size_t count = os_resolv_parse(text, servers, 3);
     if (count > 3) abort();
     for (size_t i = 0; i < count; i++)

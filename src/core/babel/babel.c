@@ -229,16 +229,6 @@ void babel_iface_remove(struct babel *b, uint16_t slot, bw_time now)
     babel_finish(b);
 }
 
-void babel_link_failed(struct babel *b, uint16_t slot, bw_time now)
-{
-    babel_advance(b, now);
-    struct iface *ifc = slot < b->slot_cap ? b->by_slot[slot] : NULL;
-    if (!ifc) return;
-    neighbours_free(b, ifc);
-    iface_touch(b, ifc);
-    babel_finish(b);
-}
-
 // ---- originations ----
 
 static int restrict_to(struct babel *b, const struct bw_prefix *p, uint16_t metric, uint16_t slot)

@@ -134,9 +134,6 @@ void babel_rx(struct babel *b, uint16_t slot, const struct bw_addr *src_ll, cons
 void babel_tick(struct babel *b, bw_time now);
 bw_time babel_deadline(const struct babel *b); // O(1); BW_NEVER if there is nothing to do
 
-// The owner knows that the peer is gone (e.g. the link's session died): all neighbours of the link are taken for dead now.
-// They come back with their next Hello.
-void babel_link_failed(struct babel *b, uint16_t slot, bw_time now);
 // Import rules or the like have changed: asks all neighbours for their tables again and drops what is refused now.
 void babel_reimport(struct babel *b, bw_time now);
 

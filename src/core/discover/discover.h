@@ -36,7 +36,7 @@ struct discover_config {
     const struct identity *identity; // must outlive it
     uint16_t port;                   // UDP port of our links, told in the beacon
     bool has_secret;                 // policy secret: beacons carry a tag that only members can make or know again
-    uint8_t secret[BW_KEY_LEN];      // the network's PSK (linkset_psk_of_secret)
+    uint8_t secret[BW_KEY_LEN];      // the network's PSK
 };
 
 struct discover_ops {

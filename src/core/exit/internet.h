@@ -88,8 +88,6 @@ void internet_client_plan(const struct internet *i, struct exitc_plan *out);
 // ---- views ----
 void internet_view_status(const struct internet *i, struct view_status *v, bw_time now); // the exit_* and share_* fields, and problems
 void internet_view_exits(const struct internet *i, view_exit_fn *each, void *ctx, bw_time now);
-// Clients with a lease: who has which inner address, and what went through (l->shared).
-void internet_view_clients(const struct internet *i, void (*each)(void *ctx, const struct exits_lease *l), void *ctx);
 void internet_view_counters(const struct internet *i, view_counter_fn *each, void *ctx);
 
 #endif

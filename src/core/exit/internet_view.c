@@ -119,9 +119,3 @@ void internet_view_counters(const struct internet *i, view_counter_fn *each, voi
     each(ctx, &(struct view_counter){"byway_exit_unproven_total", NULL, NULL, i->client.unproven});
     each(ctx, &(struct view_counter){"byway_exit_forged_total", NULL, NULL, i->client.forged});
 }
-
-void internet_view_clients(const struct internet *i, void (*each)(void *ctx, const struct exits_lease *l), void *ctx)
-{
-    for (unsigned k = 0; k < i->exits.count; k++)
-        if (i->exits.lease[k].active) each(ctx, &i->exits.lease[k]);
-}

@@ -160,11 +160,3 @@ bool uplink_settled(const struct uplink *u)
     }
     return true;
 }
-
-bw_time uplink_proven_since(const struct uplink *u)
-{
-    bw_time since = BW_NEVER;
-    for (unsigned i = 0; i < UPLINK_FAMILIES; i++)
-        if (u->family[i].state == UPLINK_PROVEN && uplink_family_proven(u, i)) since = bw_time_min(since, u->family[i].since);
-    return since;
-}

@@ -59,6 +59,5 @@ bw_time uplink_tick(struct uplink *u, bw_time now); // returns the deadline
 bool uplink_family_proven(const struct uplink *u, unsigned family);
 bool uplink_proven(const struct uplink *u);      // any family
 bool uplink_settled(const struct uplink *u);     // proven, down or absent: no first answer is awaited any more
-bw_time uplink_proven_since(const struct uplink *u); // BW_NEVER while it is not
 
 #endif

@@ -100,7 +100,7 @@ struct linkset_config {
     const struct identity *identity; // must outlive the linkset
     enum link_policy policy;
     bool public_;               // unknown keys may come from anywhere
-    uint8_t secret[BW_KEY_LEN]; // LINK_POLICY_SECRET: the PSK, see linkset_psk_of_secret
+    uint8_t secret[BW_KEY_LEN]; // LINK_POLICY_SECRET: the PSK
     unsigned threads;           // AEAD contexts per keypair: 1 + packet workers; thread 0 is the linkset's own
     unsigned max_links;         // 0: LINK_LINKS_DEFAULT
     uint64_t tai_high;          // the highest value ever given to persist_tai, 0 if none
@@ -132,9 +132,6 @@ void linkset_free(struct linkset *ls); // NULL is fine; ops are not called any m
 // Policy may change while running; links that it no longer allows are dropped. threads, identity and max_links may not.
 void linkset_set_policy(struct linkset *ls, enum link_policy policy, bool public_, const uint8_t secret[BW_KEY_LEN],
                         bw_time now);
-// The PSK of a network secret (any text or bytes; use 128 random bits: it can be guessed offline by whoever meets a
-// node).
-void linkset_psk_of_secret(uint8_t psk[BW_KEY_LEN], const void *secret, size_t n);
 
 // ---- datagrams and time ----
 
@@ -163,8 +160,6 @@ int linkset_add_peer(struct linkset *ls, const struct link_peer *peer, bw_time n
 int linkset_remove_peer(struct linkset *ls, const uint8_t key[BW_KEY_LEN], bw_time now) BW_NODISCARD; // BW_ERR_NOTFOUND
 // BW_ERR_NOTFOUND
 int linkset_get_peer(const struct linkset *ls, const uint8_t key[BW_KEY_LEN], struct link_peer *out) BW_NODISCARD;
-// Every listed key, oldest listing first; false from fn ends it.
-void linkset_each_peer(const struct linkset *ls, bool (*fn)(void *ctx, const struct link_peer *p), void *ctx);
 
 // A verified beacon: `key` is at endpoint (link-local, scope = ifindex) on ifindex. fresh: a start of that node that we
 // had not heard before. The node with the smaller key makes the handshake at once, the other one after a second without

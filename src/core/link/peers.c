@@ -231,13 +231,6 @@ int linkset_get_peer(const struct linkset *ls, const uint8_t key[BW_KEY_LEN], st
     return 0;
 }
 
-void linkset_each_peer(const struct linkset *ls, bool (*fn)(void *ctx, const struct link_peer *p), void *ctx)
-{
-    struct peer *p;
-    TAILQ_FOREACH(p, &ls->listed, order)
-    if (!fn(ctx, &p->listing)) return;
-}
-
 static bool unproven(const struct link *l)
 {
     return l->beacon_at && !l->last_handshake && !l->peer->listed;

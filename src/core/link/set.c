@@ -23,12 +23,6 @@ const char *link_drop_name(enum link_drop d)
     return d < LINK_DROP_COUNT ? names[d] : "unknown";
 }
 
-void linkset_psk_of_secret(uint8_t psk[BW_KEY_LEN], const void *secret, size_t n)
-{
-    static const char label[] = "byway network secret v1";
-    bw_blake2s(psk, BW_KEY_LEN, label, sizeof label - 1, secret, n, NULL, 0);
-}
-
 struct linkset *linkset_new(struct bw_mem *mem, struct bw_rng *rng, const struct bw_log *log,
                             const struct linkset_config *config, const struct linkset_ops *ops)
 {
