@@ -15,7 +15,7 @@
 
 #include "lab/keeper.h"
 
-struct node *lab_find(struct lab *lab, const char *name)
+static struct node *lab_find(struct lab *lab, const char *name)
 {
     int i = topo_find(&lab->o->topology, name);
     return i < 0 ? NULL : &lab->nodes[i];

@@ -106,6 +106,5 @@ int internet_resolv(struct lab *lab, size_t node, const char *path) BW_NODISCARD
 
 // control.c
 int control_listen(struct lab *lab) BW_NODISCARD;
-struct node *lab_find(struct lab *lab, const char *name);
 
 #endif

@@ -134,7 +134,6 @@ static bool broken(struct check *c, uint32_t from, uint32_t dest)
 static bool comes_back(struct check *c, uint32_t from, uint32_t dest)
 {
     uint32_t at = from;
-    c->walks++;
     for (uint32_t steps = 0; steps <= c->n; steps++) {
         if (answers(c, at, dest)) return false;
         uint16_t next = check_next(c, at, dest);

@@ -43,7 +43,7 @@ struct check {
     enum violation first;   // the first thing that was wrong ...
     char what[240];
     bw_time when;
-    uint64_t walks, changes; // work done
+    uint64_t changes;        // work done
     uint64_t have;           // pairs of running nodes that have a next hop for each other, fc00::e not counted
     uint64_t most_bytes;     // in a window on one wire
     size_t most_memory;      // of one node

@@ -53,7 +53,7 @@ int sim_say(int status, const char *fmt, ...)
 
 // ---- results ----
 
-const char *sim_violation_name(enum violation v)
+static const char *sim_violation_name(enum violation v)
 {
     return v == VIOLATION_CRASH ? "crash" : violation_name(v);
 }
@@ -243,7 +243,7 @@ static bool number(const char *s, uint64_t max, uint64_t *out)
     return end != s && !*end && !errno && v <= max;
 }
 
-bool sim_span(const char *s, bw_time *out)
+static bool sim_span(const char *s, bw_time *out)
 {
     char *end;
     double v = strtod(s, &end);

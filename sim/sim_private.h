@@ -16,8 +16,6 @@ struct sim_options {
 };
 
 int sim_say(int status, const char *fmt, ...) BW_PRINTF(2, 3); // "byway: ..." on standard error; returns status
-const char *sim_violation_name(enum violation v);
-bool sim_span(const char *s, bw_time *out);
 // Runs the program with the crypto that is wanted: replaces this process, or returns 0 if it is already the right one.
 int sim_use_crypto(const struct sim_options *o, int argc, char **argv, const char *word);
 int sim_scale(const struct sim_options *o);

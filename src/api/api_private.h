@@ -77,8 +77,6 @@ struct request {
 };
 
 // ---- server.c ----
-int listener_start(struct api *a, enum face face, int fd, const struct bw_endpoint *at, struct listener **out);
-void listener_stop(struct listener *l);
 void listener_kick(struct listener *l); // MHD has something to do: run it from the loop
 void api_unref(struct api *a);
 

@@ -83,7 +83,6 @@ struct exchange {
     uint32_t mark;
     char *body;
     size_t len, max, header_len;
-    uint64_t started_ns;
     char error[CURL_ERROR_SIZE];
 };
 
@@ -169,7 +168,6 @@ static void collect(struct http_client *c)
         long status = 0;
         curl.easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
         struct http_answer a = {.error = "", .body = x->body ? x->body : "", .body_len = x->len};
-        a.elapsed_us = (uv_hrtime() - x->started_ns) / 1000;
         if (result) {
             a.error = x->error[0] ? x->error : curl.easy_strerror(result);
             a.body_len = 0;
@@ -335,7 +333,6 @@ int http_client_start(struct http_client *c, const struct http_request *r, http_
     x->mark = r->mark;
     if (r->ifname) snprintf(x->ifname, sizeof x->ifname, "%s", r->ifname);
     x->max = r->max_body ? r->max_body : 32 * 1024;
-    x->started_ns = uv_hrtime();
     x->easy = curl.easy_init();
     if (x->easy) set_options(x, r);
     if (x->easy && !curl.multi_add(c->multi, x->easy)) return x->number;

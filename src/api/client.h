@@ -27,7 +27,6 @@ struct http_answer { // valid during the call
     const char *error; // "" or why there was none
     const void *body;
     size_t body_len;
-    uint64_t elapsed_us;
 };
 typedef void http_done_fn(void *ctx, const struct http_answer *a);
 

@@ -81,7 +81,7 @@ static void handle_closed(uv_handle_t *h)
     api_unref(a);
 }
 
-int listener_start(struct api *a, enum face face, int fd, const struct bw_endpoint *at, struct listener **out)
+static int listener_start(struct api *a, enum face face, int fd, const struct bw_endpoint *at, struct listener **out)
 {
     struct listener *l = calloc(1, sizeof *l);
     if (!l) {
@@ -120,7 +120,7 @@ static void stop_now(struct listener *l)
     l->mhd = NULL;
 }
 
-void listener_stop(struct listener *l)
+static void listener_stop(struct listener *l)
 {
     if (l->closing) return;
     l->closing = true;

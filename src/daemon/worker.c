@@ -311,7 +311,8 @@ void worker_pool_publish(struct worker_pool *p, struct fwd_snapshot *s)
     worker_pool_reap(p);
 }
 
-const struct fwd_snapshot *worker_pool_snapshot(const struct worker_pool *p)
+// The current one, or NULL.
+static const struct fwd_snapshot *worker_pool_snapshot(const struct worker_pool *p)
 {
     return atomic_load(&p->current);
 }

@@ -36,7 +36,6 @@ void worker_pool_publish(struct worker_pool *p, struct fwd_snapshot *s);
 // Frees what can be freed. Returns how many old snapshots are still waiting; call again within a few milliseconds if
 // any.
 unsigned worker_pool_reap(struct worker_pool *p);
-const struct fwd_snapshot *worker_pool_snapshot(const struct worker_pool *p); // the current one, or NULL
 
 // Punts (struct fwd_punt; bytes are valid during the call). The descriptor is readable when there are some.
 int worker_pool_punt_fd(const struct worker_pool *p);

@@ -348,7 +348,6 @@ static void down(struct babel *b, bool clean)
 {
     b->stage = STAGE_DOWN;
     b->stage_at = BW_NEVER;
-    b->shutdown_clean = clean;
     if (b->ops.shutdown_done) b->ops.shutdown_done(b->ctx, clean);
 }
 

@@ -60,7 +60,6 @@ struct babel_neighbour { // a view; valid during the call
     uint16_t rxcost, txcost, cost;  // BABEL_INFINITY: unknown or unusable
     uint32_t loss_permille;         // of its Hellos
     uint32_t hello_rx_ms;           // interval of the fastest scheduled Hellos that it sends us; 0: none
-    uint32_t hello_tx_ms;           // ... that we send to it
     bw_time since;                  // of the present up or down
 };
 
@@ -155,8 +154,7 @@ struct babel_route {
     uint16_t seqno;
     uint16_t slot;      // BABEL_ANY_SLOT: own
     struct bw_addr next_hop;
-    bool selected, feasible, own;
-    uint32_t expires_s;
+    bool selected, own;
 };
 struct babel_source { // feasibility distance (RFC 8966 section 3.2.5)
     struct bw_prefix prefix;
@@ -195,10 +193,7 @@ struct babel_counters {
     uint64_t drops[BABEL_DROP_COUNT];
     uint64_t rx_packets, rx_bytes, tx_packets, tx_bytes; // UDP payloads
     uint64_t rx_tlvs[BABEL_TYPES], tx_tlvs[BABEL_TYPES];
-    uint64_t rx_retractions, tx_retractions;   // of the Updates
-    uint64_t resent;                           // packets of updates that were not acknowledged in time
-    uint64_t evicted;                          // destinations dropped by the cap
-    uint64_t selections, switches;             // runs of route selection; changes of next hop or router-id
+    uint64_t evicted; // destinations dropped by the cap
 };
 const struct babel_counters *babel_counters(const struct babel *b);
 const char *babel_tlv_name(unsigned type); // "hello", "ihu", ...
@@ -206,7 +201,6 @@ const char *babel_tlv_name(unsigned type); // "hello", "ihu", ...
 struct babel_totals {
     uint32_t neighbours, neighbours_up, dests, selected, routes, sources, requests;
     uint16_t seqno;
-    uint32_t update_interval_ms;
     bool holding; // a start that is not clean: learnt routes are not used yet
 };
 void babel_totals(const struct babel *b, struct babel_totals *out);

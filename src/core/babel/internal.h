@@ -203,7 +203,6 @@ struct babel {
     bw_time hold_until;
     enum stage stage;
     bw_time stage_at, shutdown_deadline;
-    bool shutdown_clean;
 
     struct dest *dests;
     uint32_t dest_cap, dest_top, dest_free, dest_count, learnt; // top: slots ever used; free: list through dest.next
@@ -340,9 +339,7 @@ void iface_acked(struct babel *b, struct iface *ifc, uint16_t opaque);
 void send_hello(struct babel *b, struct iface *ifc);
 void send_unicast_hello(struct babel *b, struct neighbour *n);
 void send_bye(struct babel *b, struct iface *ifc);
-bw_time update_interval(const struct babel *b, const struct iface *ifc); // for the table as it is now
 void iface_set_interval(struct babel *b, struct iface *ifc);
-uint32_t iface_acked_upto(const struct iface *ifc);
 bool all_know(const struct babel *b, uint32_t change); // every peer has acknowledged all changes up to this one
 void restricted_changed(struct babel *b, uint16_t slot);
 bool restricted_find(const struct babel *b, const struct bw_prefix *p, uint16_t slot, uint32_t *at);

@@ -375,5 +375,5 @@ void neighbour_view(const struct neighbour *n, struct babel_neighbour *out)
         .epoch = n->cap.epoch, .rtt_us = n->rtt, .rxcost = n->rxcost, .txcost = n->txcost, .cost = n->cost,
         .loss_permille = (uint32_t)((uint64_t)(WHOLE - n->quality) * 1000 / WHOLE),
         .hello_rx_ms = (uint32_t)((fast ? n->u.interval : n->m.interval) / BW_MS),
-        .hello_tx_ms = n->uhello_ms ? n->uhello_ms : n->ifc->p.hello_ms, .since = n->since};
+        .since = n->since};
 }

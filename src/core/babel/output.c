@@ -70,7 +70,7 @@ void change(struct babel *b, struct dest *d, enum urgency u)
     b->kick = bw_time_min(b->kick, b->now + (u == URGENT ? babel_jitter(b, 0, 8 * BW_MS) : babel_jitter(b, 30 * BW_MS, 90 * BW_MS)));
 }
 
-uint32_t iface_acked_upto(const struct iface *ifc)
+static uint32_t iface_acked_upto(const struct iface *ifc)
 {
     uint32_t upto = ifc->sent;
     for (unsigned k = 0; k < ifc->flight_count; k++)
@@ -96,9 +96,9 @@ void iface_flush_by(struct babel *b, struct iface *ifc, bw_time at)
 }
 
 // Full updates: every 16 s for tables that cost nothing, more rarely the larger the table, so that they take about 1 kbit/s.
-bw_time update_interval(const struct babel *b, const struct iface *ifc)
+static bw_time update_interval(const struct babel *b, const struct iface *ifc)
 {
-    if (ifc && ifc->p.update_ms) return ifc->p.update_ms * BW_MS;
+    if (ifc->p.update_ms) return ifc->p.update_ms * BW_MS;
     bw_time t = b->dest_count * BW_S / 4;
     return t < 16 * BW_S ? 16 * BW_S : t > 300 * BW_S ? 300 * BW_S : t;
 }
@@ -156,10 +156,8 @@ static void count_sent(struct babel *b, const uint8_t *p, size_t n)
 {
     b->count.tx_packets++;
     b->count.tx_bytes += n;
-    for (size_t i = BABEL_HEADER; i + 1 < n; i += 2u + p[i + 1]) {
+    for (size_t i = BABEL_HEADER; i + 1 < n; i += 2u + p[i + 1])
         if (p[i] < BABEL_TYPES) b->count.tx_tlvs[p[i]]++;
-        if (p[i] == BABEL_UPDATE && p[i + 10] == 0xff && p[i + 11] == 0xff) b->count.tx_retractions++;
-    }
 }
 
 static void packet_send(struct babel *b, struct iface *ifc, struct packet *p, const struct bw_addr *dst)
@@ -396,7 +394,6 @@ static bool resend(struct babel *b, struct iface *ifc, struct flight *f)
         break;
     }
     if (!p.updates) return false;
-    b->count.resent++;
     request_ack(b, ifc, &p, f);
     packet_send(b, ifc, &p, &ifc->peer->addr);
     return true;

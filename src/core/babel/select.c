@@ -63,7 +63,6 @@ static void tell_owner(struct babel *b, const struct dest *d)
 {
     struct babel_selected s;
     struct bw_prefix p = dest_prefix(d);
-    b->count.switches++;
     if (!b->ops.route_changed) return;
     selected_view(b, d, &s);
     b->ops.route_changed(b->ctx, &p, d->selected == SEL_NONE && !(d->flags & DEST_HELD) ? NULL : &s);
@@ -226,7 +225,6 @@ static void select_learnt(struct babel *b, struct dest *d)
 
 void dest_select(struct babel *b, struct dest *d)
 {
-    b->count.selections++;
     if (d->flags & DEST_OWN || b->holding) dest_waits(b, d, false);
     if (d->flags & DEST_OWN) set_selected(b, d, SEL_OWN, d->own_metric, TOLD_OWN);
     else if (b->holding) set_selected(b, d, SEL_NONE, INF, 0);

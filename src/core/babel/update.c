@@ -168,7 +168,6 @@ static void tell_loser(struct babel *b, struct neighbour *n, const struct bw_pre
 void update_received(struct babel *b, struct neighbour *n, const struct babel_tlv *t)
 {
     bool retraction = t->update.metric == INF;
-    b->count.rx_retractions += retraction;
     n->table_due = false;
     if (t->update.wildcard) {
         routes_flush(b, n);

@@ -16,18 +16,14 @@ void babel_each_neighbour(const struct babel *b, void (*fn)(void *ctx, const str
 static void own_view(const struct babel *b, const struct dest *d, struct babel_route *out)
 {
     *out = (struct babel_route){.prefix = dest_prefix(d), .metric = d->own_metric, .refmetric = d->own_metric, .seqno = b->seqno,
-                                .slot = BABEL_ANY_SLOT, .selected = true, .feasible = true, .own = true};
+                                .slot = BABEL_ANY_SLOT, .selected = true, .own = true};
     memcpy(out->router_id, b->cfg.router_id, 8);
 }
 
-static void route_view(const struct babel *b, const struct dest *d, const struct neighbour *n, const struct route *r,
-                       struct babel_route *out)
+static void route_view(const struct dest *d, const struct neighbour *n, const struct route *r, struct babel_route *out)
 {
-    int16_t left = (int16_t)(uint16_t)(r->expiry - now_s(b));
     *out = (struct babel_route){.prefix = dest_prefix(d), .metric = route_metric(n, r), .refmetric = r->refmetric, .seqno = r->seqno,
-                                .slot = n->ifc->slot, .next_hop = n->addr, .selected = d->selected == n->index,
-                                .feasible = route_feasible(d, r),
-                                .expires_s = r->flags & ROUTE_FOREVER ? UINT32_MAX : left > 0 ? (uint32_t)left : 0};
+                                .slot = n->ifc->slot, .next_hop = n->addr, .selected = d->selected == n->index};
     memcpy(out->router_id, dest_source(d, r->src)->router_id, 8);
     if (out->selected) out->metric = d->metric;
 }
@@ -50,7 +46,7 @@ static void each_of(const struct babel *b, uint32_t dest, bool all, void (*fn)(v
     for (uint32_t k = from; k < upto; k++) {
         const struct route *r = b->neigh[k] ? route_get(b->neigh[k], dest) : NULL;
         if (!r) continue;
-        route_view(b, d, b->neigh[k], r, &v);
+        route_view(d, b->neigh[k], r, &v);
         fn(ctx, &v);
     }
 }
@@ -105,7 +101,7 @@ bool babel_lookup(const struct babel *b, const struct bw_prefix *p, struct babel
         return true;
     }
     const struct neighbour *n = b->neigh[d->selected];
-    route_view(b, d, n, &n->col[dest_index(b, d)], out);
+    route_view(d, n, &n->col[dest_index(b, d)], out);
     return true;
 }
 
@@ -116,8 +112,7 @@ const struct babel_counters *babel_counters(const struct babel *b)
 
 void babel_totals(const struct babel *b, struct babel_totals *out)
 {
-    *out = (struct babel_totals){.dests = b->dest_count, .requests = b->request_count, .seqno = b->seqno, .holding = b->holding,
-                                 .update_interval_ms = (uint32_t)(update_interval(b, NULL) / BW_MS)};
+    *out = (struct babel_totals){.dests = b->dest_count, .requests = b->request_count, .seqno = b->seqno, .holding = b->holding};
     for (uint32_t k = 0; k < b->neigh_top; k++) {
         if (!b->neigh[k]) continue;
         out->neighbours++;

@@ -45,7 +45,8 @@ static void enter(struct exitc *c, enum view_exit_state state, const struct bw_a
 
 // ---- choosing ----
 
-bool exitc_allows(const struct exitc *c, const struct bw_addr *exit)
+// By [internet] use.
+static bool exitc_allows(const struct exitc *c, const struct bw_addr *exit)
 {
     if (c->use == EXITC_PINNED) return bw_addr_eq(exit, &c->pinned);
     for (unsigned i = 0; i < c->rules.never_count; i++)

@@ -47,7 +47,7 @@ struct exitc_tunnel {
     uint8_t nonce[LEASE_NONCE];
     bool fresh_stamp_tried;
     struct lease lease;
-    bw_time granted, renew, expires;
+    bw_time renew, expires;
     struct fwd_tunnel_shared *shared; // counters; last_rx proves life
     uint16_t beat_seq;
     bw_time beat_next, heard, since; // heard: last sign of life; since: in this state

@@ -195,7 +195,6 @@ static void leased(struct exitc *c, struct exitc_tunnel *t, struct lease *l, bw_
     if (first || !same_set_up(l, &t->lease)) c->changed = true;
     if (!first && strcmp(l->notice, t->lease.notice)) exitc_tell_notice(c, l);
     t->lease = *l;
-    t->granted = now;
     t->expires = now + l->lifetime_s * BW_S;
     t->renew = now + l->lifetime_s * BW_S / 2;
     t->fresh_stamp_tried = false;

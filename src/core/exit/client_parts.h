@@ -11,7 +11,6 @@ void exitc_fail(struct exitc *c, struct exitc_tunnel *t, const char *why, bw_tim
 void exitc_drop(struct exitc *c, struct exitc_tunnel *t);                               // the tunnel goes
 // It fell silent. True: it is waited for with its lease, since there is no other and it may be on its way back.
 bool exitc_wait_for(struct exitc *c, struct exitc_tunnel *t, bw_time now);
-bool exitc_allows(const struct exitc *c, const struct bw_addr *exit);                   // by [internet] use
 
 // client_lease.c
 void exitc_ask_lease(struct exitc *c, struct exitc_tunnel *t, struct book_entry *e, bw_time now);

@@ -104,7 +104,8 @@ static bool uplink_matters(const struct internet *i)
     return i->share || (i->use == EXITC_AUTO && !i->killswitch);
 }
 
-enum exitc_use internet_effective_use(const struct internet *i)
+// A kill switch makes auto into always.
+static enum exitc_use internet_effective_use(const struct internet *i)
 {
     return i->killswitch && i->use == EXITC_AUTO ? EXITC_ALWAYS : i->use;
 }

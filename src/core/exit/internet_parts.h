@@ -18,6 +18,4 @@ struct internet {
     bw_time deadline, uplink_since;
 };
 
-enum exitc_use internet_effective_use(const struct internet *i); // a kill switch makes auto into always
-
 #endif

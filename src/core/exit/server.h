@@ -169,7 +169,6 @@ bool exits_meter(struct exits *s, bw_time now);                        // counts
 void exits_meter_begin(struct exits *s, struct exits_lease *l);        // a lease begins: what its key used before
 void exits_meter_end(struct exits *s, struct exits_lease *l, bw_time now); // before its counters go
 void exits_log(struct exits *s, struct exits_lease *l, bool ended, bw_time now);
-int64_t exits_unix(const struct exits *s, bw_time now);                // 0: unknown
 // What to tell the client of its state, "" if nothing: text for people.
 void exits_notice(const struct exits *s, const struct exits_lease *l, char *out, size_t cap);
 

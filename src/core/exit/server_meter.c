@@ -8,7 +8,8 @@
 #define TICK_IDLE_US (1 * BW_S)
 #define BUSY_BPS 16000u
 
-int64_t exits_unix(const struct exits *s, bw_time now)
+// 0: unknown.
+static int64_t exits_unix(const struct exits *s, bw_time now)
 {
     return s->wall_minus_now_s ? s->wall_minus_now_s + (int64_t)(now / BW_S) : 0;
 }

@@ -19,16 +19,15 @@ void uplink_init(struct uplink *u, const struct uplink_ops *ops, bool trust, boo
 {
     *u = (struct uplink){.ops = *ops, .trust = trust};
     for (unsigned f = 0; f < UPLINK_FAMILIES; f++)
-        u->family[f] = (struct uplink_family){.state = UPLINK_NONE, .next = BW_NEVER, .since = BW_NEVER};
+        u->family[f] = (struct uplink_family){.state = UPLINK_NONE, .next = BW_NEVER};
     u->family[UPLINK_V4].targets = targets4;
     u->family[UPLINK_V6].targets = targets6;
 }
 
-static void enter(struct uplink_family *f, enum uplink_state state, bw_time now)
+static void enter(struct uplink_family *f, enum uplink_state state)
 {
     if (f->state == state) return;
     f->state = state;
-    f->since = now;
     f->missed = f->good = 0;
 }
 
@@ -38,7 +37,7 @@ static void present(struct uplink *u, struct uplink_family *f, bool is, bw_time 
     f->present = is;
     f->pending = false;
     f->next = is ? now : BW_NEVER;
-    enter(f, !is ? UPLINK_NONE : u->trust ? UPLINK_PROVEN : UPLINK_UNKNOWN, now);
+    enter(f, !is ? UPLINK_NONE : u->trust ? UPLINK_PROVEN : UPLINK_UNKNOWN);
 }
 
 void uplink_present(struct uplink *u, bool v4, bool v6, bw_time now)
@@ -69,7 +68,7 @@ static void missed(struct uplink *u, struct uplink_family *f, bw_time now)
     f->good = 0;
     if (flowing != f->flowing) f->missed = 0;
     f->flowing = flowing;
-    if (f->state != UPLINK_DOWN && ++f->missed >= enough(u, f, now)) enter(f, UPLINK_DOWN, now);
+    if (f->state != UPLINK_DOWN && ++f->missed >= enough(u, f, now)) enter(f, UPLINK_DOWN);
     f->next = f->state == UPLINK_DOWN ? f->asked + PACE_DOWN_US : now;
     if (f->next < now) f->next = now;
 }
@@ -91,7 +90,7 @@ void uplink_result(struct uplink *u, unsigned family, uint32_t serial, bool ok, 
         f->next = now + PACE_AGAIN_US;
         return;
     }
-    enter(f, UPLINK_PROVEN, now);
+    enter(f, UPLINK_PROVEN);
     f->next = f->asked + (u->busy ? PACE_BUSY_US : PACE_IDLE_US);
     if (f->next < now) f->next = now;
 }

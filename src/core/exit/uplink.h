@@ -36,7 +36,7 @@ struct uplink_family {
     unsigned missed, good; // in a row
     bool flowing;    // answers to others flowed at the last miss
     uint32_t rtt_us; // of the last success
-    bw_time asked, next, since, answered; // answered: the last success, 0: none
+    bw_time asked, next, answered; // answered: the last success, 0: none
 };
 
 struct uplink {
