@@ -47,7 +47,7 @@ def run(argv, env=None, timeout=DEADLINE_S):
 def unit(build, path):
     name = os.path.basename(path)
     code, out, took = run([os.path.join(build, "run"), path], {
-        "CMOCKA_MESSAGE_OUTPUT": "TAP", "BYWAY_BUILD": build, "BYWAY_BINARY": os.path.join(build, "byway-here")})
+        "CMOCKA_MESSAGE_OUTPUT": "TAP", "BYWAY_EMULATED": "1", "BYWAY_BUILD": build, "BYWAY_BINARY": os.path.join(build, "byway-here")})
     bad = [x for x in out.split("\n") if x.startswith(("not ok", "#")) and not re.match(r"# ok|# SKIP", x)]
     passed = len(re.findall(r"^ok ", out, re.M))
     report("%s (%.0f s)" % (name, took), "" if code == 0 and passed else "; ".join(bad) or out or "status %d" % code)
