@@ -102,10 +102,10 @@ static void *sim_resize(struct bw_mem *m, void *old, size_t old_size, size_t siz
         wm->failures++;
         return NULL;
     }
-    block = realloc(block, size + HEAD);
-    if (!block) return NULL;
-    memcpy(block, &size, sizeof size);
-    return block + HEAD;
+    char *moved = realloc(block, size + HEAD);
+    if (!moved) return NULL;
+    memcpy(moved, &size, sizeof size);
+    return moved + HEAD;
 }
 
 // ---- life and death ----

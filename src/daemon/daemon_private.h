@@ -37,7 +37,7 @@
 #include "os/why.h"
 
 #define DAEMON_HTTP_MAX 24 // requests over the mesh at a time
-#define DAEMON_PREFIXES 4096 // the machine's own networks: more are not looked at
+#define DAEMON_PREFIXES 4096u // the machine's own networks: more are not looked at
 
 struct mesh_request { // HTTP over the mesh, under way
     uint32_t serial;  // 0: free

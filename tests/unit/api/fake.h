@@ -325,7 +325,7 @@ static void fake_start(void)
         .source = {NULL, fake_status, fake_peers, fake_routes, fake_sessions, fake_exits, fake_counters},
         .actions = {NULL, fake_peer_add, fake_peer_remove, fake_exit_use, fake_reload, fake_invite, fake_join,
                     fake_ping, fake_trace, fake_gone},
-        .mesh = {NULL, fake_offer, fake_lease},
+        .mesh = {NULL, fake_offer, fake_lease, NULL},
     };
     fake.api = api_new(&o);
     assert_non_null(fake.api);
