@@ -206,7 +206,7 @@ static void history_timeout(struct babel *b, struct hellos *h)
         h->bits = (uint16_t)(h->bits << 1);
         h->expected++;
         if (h->missed < UINT8_MAX) h->missed++;
-        if (h->seen < HISTORY) h->seen++;
+        if (h->seen && h->seen < HISTORY) h->seen++;
         h->deadline += h->interval;
         if (!h->bits || h->missed >= HISTORY) {
             *h = (struct hellos){.deadline = BW_NEVER, .missed = h->missed};
@@ -217,11 +217,21 @@ static void history_timeout(struct babel *b, struct hellos *h)
 
 // ---- IHU, RTT ----
 
+// It has heard a Hello of ours, which asks for unicast ones: the first of them is due. One that dies before would otherwise
+// be missed by its multicast Hellos alone, much later.
+static void expect_unicast(struct babel *b, struct neighbour *n)
+{
+    if (!n->byway || n->ifc->p.stock || n->u.active || n->u.seen) return;
+    bw_time interval = neighbour_wanted_ms(n) * BW_MS;
+    n->u = (struct hellos){.active = true, .bits = 1, .missed = n->u.missed, .interval = interval, .deadline = b->now + interval * 5 / 4};
+}
+
 void neighbour_ihu(struct babel *b, struct neighbour *n, const struct babel_tlv *t)
 {
     if (!t->ihu.wildcard && !bw_addr_eq(&t->ihu.addr, &b->cfg.linklocal)) return;
     n->txcost = t->ihu.rxcost;
     n->ihu_deadline = b->now + t->ihu.interval_cs * 10 * BW_MS * IHU_HOLD / 10;
+    if (n->txcost != INF) expect_unicast(b, n);
 }
 
 // The median of the last three samples. One alone says nothing of the path: an end whose processor was busy looks like a long

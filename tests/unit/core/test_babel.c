@@ -303,6 +303,24 @@ static void silent_stock_neighbour_dies(void **state)
     bench_free(w);
 }
 
+// Its multicast Hello says that it hears us, so it owes us unicast ones from then on. A stock neighbour does not.
+static void byway_neighbour_dies_at_first_contact(void **state)
+{
+    (void)state;
+    struct bench *w = with_neighbours(2);
+    struct babel_capability c = {.version = 1, .interval_cs = 35, .epoch = 5};
+    hello(w, 0, &c);
+    w->hello[0] = w->hello[1] = false;
+    update(w, 0, D, 1, 1, 10);
+    update(w, 1, "fd00:2::/64", 2, 1, 10);
+    run(w, 1 * BW_S);
+    assert_int_equal(via(w, D), 0);
+    run(w, 1 * BW_S);
+    assert_int_equal(via(w, D), -1);
+    assert_int_equal(via(w, "fd00:2::/64"), 1);
+    bench_free(w);
+}
+
 static void stock_neighbour_that_restarts(void **state)
 {
     (void)state;
@@ -1022,6 +1040,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(finds_neighbours), cmocka_unit_test(link_needs_both_directions), cmocka_unit_test(silent_stock_neighbour_dies),
+        cmocka_unit_test(byway_neighbour_dies_at_first_contact),
         cmocka_unit_test(stock_neighbour_that_restarts), cmocka_unit_test(byway_neighbour_that_restarts), cmocka_unit_test(acknowledges),
         cmocka_unit_test(announces_and_retracts), cmocka_unit_test(wildcard_retraction), cmocka_unit_test(unacknowledged_updates_are_repeated),
         cmocka_unit_test(feasibility), cmocka_unit_test(feasibility_wraps), cmocka_unit_test(unfeasible_update_of_selected),
