@@ -388,7 +388,9 @@ static bool read_condition(struct reader *r, struct statement *t)
         if (!take_node(r, &t->a) || !take_node(r, &t->b)) return false;
         if (!take(r, "via")) return wrong_word(r, "via is expected");
         return take_node(r, &t->c);
-    case IS_EXIT: return take_node_or_all(r, &t->a) && (take(r, "any") || take_node(r, &t->b));
+    case IS_EXIT:
+        if (!take_node_or_all(r, &t->a) || take(r, "any")) return !r->failed;
+        return t->a != SCENARIO_ALL ? take_node(r, &t->b) : wrong_word(r, "any is expected");
     case IS_OFFLINE: return take_node(r, &t->a);
     case IS_DELIVERED:
         if (!take_node(r, &t->a) || !take_node(r, &t->b) || !take_number(r, shares, 1000000, "a share like 95% is expected", &v)) return false;

@@ -137,6 +137,7 @@ static void mistakes_are_told_with_line_and_column(void **state)
         {"line 3\nat 1s cut n1 n3", "2:14: no wire joins n1 and n3"},
         {"ring 3 loss=101%", "1:8: that is no value for a wire, not `loss=101%`"},
         {"ring 3\nat 1s expect routes all 7", "2:25: a range like 10..20 is expected, not `7`"},
+        {"ring 3\nat 1s expect exit all n2", "2:23: any is expected, not `n2`"},
         {"ring 3\nat 1s calm now", "2:12: nothing more is expected here, not `now`"},
         {"ring 3\nend 1s\nring 3 x", "3:8: "},
     };
