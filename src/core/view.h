@@ -42,6 +42,9 @@ struct view_status {
     uint32_t problem_count;
 };
 
+// Nothing happens if there are too many already.
+void view_add_problem(struct view_status *v, const char *code, const char *text, const char *hint);
+
 struct view_peer {
     char name[VIEW_NAME]; // from its configuration section or its peer-info, "" if unknown
     uint8_t key[32];

@@ -37,11 +37,9 @@ static void explain_listed(struct daemon *d, struct view_status *v)
         snprintf(one, sizeof one, "%s%s %s", n ? "; " : "", c->interfaces[i], why);
         if (n + strlen(one) < sizeof text) memcpy(text + n, one, strlen(one) + 1);
     }
-    if (!*text || v->problem_count == sizeof v->problems / sizeof *v->problems) return;
-    struct view_problem *p = &v->problems[v->problem_count++];
-    snprintf(p->code, sizeof p->code, "interface-not-used");
-    memcpy(p->text, text, sizeof text);
-    snprintf(p->hint, sizeof p->hint, "no neighbours are looked for there; peers that are listed are reached all the same");
+    if (*text)
+        view_add_problem(v, "interface-not-used", text,
+                         "no neighbours are looked for there; peers that are listed are reached all the same");
 }
 
 static void on_status(void *ctx, struct view_status *v)
@@ -51,8 +49,7 @@ static void on_status(void *ctx, struct view_status *v)
     explain_interfaces(d, v);
     explain_listed(d, v);
     for (int i = 0; i < PROBLEMS; i++)
-        if (d->problems[i].on && v->problem_count < sizeof v->problems / sizeof *v->problems)
-            v->problems[v->problem_count++] = d->problems[i].view;
+        if (d->problems[i].on) view_add_problem(v, d->problems[i].view.code, d->problems[i].view.text, d->problems[i].view.hint);
 }
 
 static void on_peers(void *ctx, view_peer_fn *fn, void *arg)

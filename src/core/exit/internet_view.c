@@ -4,15 +4,6 @@
 #include "core/exit/client_parts.h"
 #include "core/exit/internet_parts.h"
 
-static void problem(struct view_status *v, const char *code, const char *text, const char *hint)
-{
-    if (v->problem_count >= sizeof v->problems / sizeof v->problems[0]) return;
-    struct view_problem *p = &v->problems[v->problem_count++];
-    snprintf(p->code, sizeof p->code, "%s", code);
-    snprintf(p->text, sizeof p->text, "%s", text);
-    snprintf(p->hint, sizeof p->hint, "%s", hint);
-}
-
 static void client_problems(const struct internet *i, struct view_status *v, bw_time now)
 {
     const struct exitc *c = &i->client;
@@ -21,13 +12,13 @@ static void client_problems(const struct internet *i, struct view_status *v, bw_
     char exit[BW_ADDR_TEXT], text[sizeof v->problems[0].text];
     if (c->use == EXITC_PINNED) {
         snprintf(text, sizeof text, "the chosen exit %s gives no Internet", bw_addr_text(&c->pinned, exit));
-        problem(v, "exit-unreachable", text, "see whether it is up with `byway exits`, or take any: byway exit use auto");
+        view_add_problem(v, "exit-unreachable", text, "see whether it is up with `byway exits`, or take any: byway exit use auto");
     } else if (!c->any_route) {
-        problem(v, "no-exit", "no node in reach shares an Internet connection",
-                "start one that has a connection with `byway run --share`, or connect this machine");
+        view_add_problem(v, "no-exit", "no node in reach shares an Internet connection",
+                         "start one that has a connection with `byway run --share`, or connect this machine");
     } else {
-        problem(v, "exit-silent", "an exit is announced, but none gives us a lease that works",
-                "`byway exits` lists them; the owner of one can see with `byway status` what is wrong there");
+        view_add_problem(v, "exit-silent", "an exit is announced, but none gives us a lease that works",
+                         "`byway exits` lists them; the owner of one can see with `byway status` what is wrong there");
     }
 }
 
@@ -38,7 +29,7 @@ static void slowed_problem(const struct internet *i, struct view_status *v)
     char exit[BW_ADDR_TEXT], text[sizeof v->problems[0].text];
     const struct lease *l = &c->tunnel[c->active].lease;
     snprintf(text, sizeof text, "exit %.45s: %.107s", bw_addr_text(&l->address, exit), l->notice);
-    problem(v, "exit-slowed", text, "`byway exits` lists other exits; byway exit use ADDRESS changes to one");
+    view_add_problem(v, "exit-slowed", text, "`byway exits` lists other exits; byway exit use ADDRESS changes to one");
 }
 
 static void share_problems(const struct internet *i, struct view_status *v, bw_time now)
@@ -46,16 +37,16 @@ static void share_problems(const struct internet *i, struct view_status *v, bw_t
     const struct exits *s = &i->exits;
     if (!i->share) return;
     if (!s->plan.wanted && i->client.active >= 0 && i->use != EXITC_AUTO)
-        problem(v, "share-behind-exit", "sharing is on, but this node goes out through another exit, so it does not share",
-                "choose one of the two: share = no, or use = auto");
+        view_add_problem(v, "share-behind-exit", "sharing is on, but this node goes out through another exit, so it does not share",
+                         "choose one of the two: share = no, or use = auto");
     else if (s->plan.wanted && !s->plan.pool4.len)
-        problem(v, "no-pool", "all of 100.64.0.0/10 is in use on this machine, so clients cannot be given addresses",
-                "remove routes inside 100.64.0.0/10");
+        view_add_problem(v, "no-pool", "all of 100.64.0.0/10 is in use on this machine, so clients cannot be given addresses",
+                         "remove routes inside 100.64.0.0/10");
     else if (!s->plan.on && uplink_settled(&i->uplink) && now - i->uplink_since >= 3 * BW_S)
-        problem(v, "uplink-down", "sharing is on, but this machine's own Internet connection does not answer",
-                "mend the connection; it is shared by itself once it works again (what proves it: internet.probe)");
+        view_add_problem(v, "uplink-down", "sharing is on, but this machine's own Internet connection does not answer",
+                         "mend the connection; it is shared by itself once it works again (what proves it: internet.probe)");
     if (exits_active(s) >= s->config.max_leases)
-        problem(v, "pool-full", "all leases are taken; further clients are sent away", "share from a second node as well");
+        view_add_problem(v, "pool-full", "all leases are taken; further clients are sent away", "share from a second node as well");
 }
 
 static enum view_share_state share_state(const struct internet *i)

@@ -162,7 +162,7 @@ void node_view_exits(struct node *n, view_exit_fn *fn, void *ctx, bw_time now)
     internet_view_exits(n->internet, exit_view, &l, now);
 }
 
-static void add_problem(struct view_status *v, const char *code, const char *text, const char *hint)
+void view_add_problem(struct view_status *v, const char *code, const char *text, const char *hint)
 {
     if (v->problem_count == sizeof v->problems / sizeof *v->problems) return;
     struct view_problem *p = &v->problems[v->problem_count++];
@@ -177,18 +177,18 @@ static void link_problems(struct node *n, struct view_status *v)
     for (int slot = -1; (slot = linkset_next(n->links, slot)) >= 0;) links++;
     bool settled = n->now - n->started > 5 * BW_S;
     if (!n->iface_count && !links)
-        add_problem(v, "no-interfaces", "no interface is fit for finding neighbours, and no peer is configured",
-                    "plug in a cable or join a Wi-Fi network, or paste a neighbour's `byway invite` into `byway join`");
+        view_add_problem(v, "no-interfaces", "no interface is fit for finding neighbours, and no peer is configured",
+                         "plug in a cable or join a Wi-Fi network, or paste a neighbour's `byway invite` into `byway join`");
     else if (!links && settled)
-        add_problem(v, "no-neighbours", "no neighbour has been found yet",
-                    "is byway running on another machine on the same cable or Wi-Fi? else `byway join` an invite");
+        view_add_problem(v, "no-neighbours", "no neighbour has been found yet",
+                         "is byway running on another machine on the same cable or Wi-Fi? else `byway join` an invite");
     else if (!v->peers && settled)
-        add_problem(v, "no-link-up", "neighbours are known but none answers",
-                    "are they running and in reach? else check that UDP port 4870 is not blocked, and that both sides use the same "
-                    "network secret (`byway peers`)");
+        view_add_problem(v, "no-link-up", "neighbours are known but none answers",
+                         "are they running and in reach? else check that UDP port 4870 is not blocked, and that both sides use the same "
+                         "network secret (`byway peers`)");
     if (n->twin_at && n->now - n->twin_at < 120 * BW_S)
-        add_problem(v, "same-key", "another machine runs with this node's key",
-                    "run `byway key new --force` on one of the two: a copied state folder cannot be used twice");
+        view_add_problem(v, "same-key", "another machine runs with this node's key",
+                         "run `byway key new --force` on one of the two: a copied state folder cannot be used twice");
 }
 
 static void total_up(void *ctx, const struct babel_route *r)

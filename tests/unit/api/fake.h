@@ -27,6 +27,7 @@
 
 #include "api/api.h"
 #include "api/uapi.h"
+#include "unit/parse.h"
 
 #if defined(__SANITIZE_ADDRESS__)
 #define SANITIZED 1
@@ -68,13 +69,6 @@ static struct fake {
     struct bw_addr lease_from;
     unsigned route_count;
 } fake;
-
-static inline struct bw_addr addr(const char *s)
-{
-    struct bw_addr a;
-    assert_int_equal(bw_addr_parse(s, &a), 0);
-    return a;
-}
 
 static void fake_key(uint8_t key[32], uint8_t first)
 {

@@ -15,6 +15,7 @@
 #include "core/fwd/fwd.h"
 #include "core/fwd/ip.h"
 #include "core/fwd/vnet.h"
+#include "unit/parse.h"
 
 #define NOW (1000 * BW_S)
 // A train, with 200 bytes of headers before it, stays below what a device takes at once (gso_max_size): fwd's own limit may be
@@ -31,26 +32,6 @@ static inline uint32_t rnd(void)
 static inline void rnd_bytes(uint8_t *p, size_t n)
 {
     for (size_t i = 0; i < n; i++) p[i] = (uint8_t)rnd();
-}
-
-// ---- addresses ----
-static inline struct bw_addr addr(const char *text)
-{
-    struct bw_addr a;
-    assert_int_equal(bw_addr_parse(text, &a), 0);
-    return a;
-}
-static inline struct bw_prefix prefix(const char *text)
-{
-    struct bw_prefix p;
-    assert_int_equal(bw_prefix_parse(text, &p), 0);
-    return p;
-}
-static inline struct bw_endpoint endpoint(const char *text)
-{
-    struct bw_endpoint e;
-    assert_int_equal(bw_endpoint_parse(text, &e), 0);
-    return e;
 }
 
 // ---- what came out ----

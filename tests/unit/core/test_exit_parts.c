@@ -9,20 +9,7 @@
 #include "core/exit/echo.h"
 #include "core/exit/pool.h"
 #include "core/exit/uplink.h"
-
-static struct bw_addr addr(const char *s)
-{
-    struct bw_addr a;
-    assert_int_equal(bw_addr_parse(s, &a), 0);
-    return a;
-}
-
-static struct bw_prefix prefix(const char *s)
-{
-    struct bw_prefix p;
-    assert_int_equal(bw_prefix_parse(s, &p), 0);
-    return p;
-}
+#include "unit/parse.h"
 
 // ---- uplink: a world that answers or not, in virtual time ----
 

@@ -1,4 +1,5 @@
 // Exporters: who confirms which networks, who is believed to be a stock neighbour, and what a liar on the way gets from it.
+#include "unit/parse.h"
 #include "unit/vectors.h"
 
 #include <stdlib.h>
@@ -56,13 +57,6 @@ static int end(void **state)
     exporters_free(x);
     assert_int_equal(mem.used, 0);
     return 0;
-}
-
-static struct bw_prefix prefix(const char *text)
-{
-    struct bw_prefix p;
-    assert_int_equal(bw_prefix_parse(text, &p), 0);
-    return p;
 }
 
 struct route {

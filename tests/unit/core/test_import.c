@@ -6,13 +6,7 @@
 #include <cmocka.h>
 
 #include "core/node/import.h"
-
-static struct bw_prefix prefix(const char *text)
-{
-    struct bw_prefix p;
-    assert_int_equal(bw_prefix_parse(text, &p), 0);
-    return p;
-}
+#include "unit/parse.h"
 
 static bool allows(const char *text, const struct bw_prefix *extra, unsigned extra_count)
 {

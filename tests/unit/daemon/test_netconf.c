@@ -12,6 +12,7 @@
 #include "daemon/netconf.h"
 #include "os/why.h"
 #include "unit/daemon/netns.h"
+#include "unit/parse.h"
 
 static bool may;
 static int tun_fd = -1;
@@ -20,20 +21,6 @@ static struct os_sysctl *sysctl_keeper;
 static struct netconf *n;
 static struct netconf_want want;
 static char why[OS_WHY];
-
-static struct bw_addr addr(const char *s)
-{
-    struct bw_addr a;
-    assert_int_equal(bw_addr_parse(s, &a), 0);
-    return a;
-}
-
-static struct bw_prefix prefix(const char *s)
-{
-    struct bw_prefix p;
-    assert_int_equal(bw_prefix_parse(s, &p), 0);
-    return p;
-}
 
 static bool says(const char *command, const char *text)
 {

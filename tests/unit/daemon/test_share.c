@@ -16,6 +16,7 @@
 #include "daemon/share.h"
 #include "os/why.h"
 #include "unit/daemon/netns.h"
+#include "unit/parse.h"
 
 static bool may;
 static pid_t client, gate, net;
@@ -27,20 +28,6 @@ static struct config_firewall firewall;
 static struct bw_prefix connected[3];
 static char why[OS_WHY];
 static int patience_ms = 600; // until no answer counts as silence
-
-static struct bw_addr addr(const char *text)
-{
-    struct bw_addr a;
-    assert_int_equal(bw_addr_parse(text, &a), 0);
-    return a;
-}
-
-static struct bw_prefix prefix(const char *text)
-{
-    struct bw_prefix p;
-    assert_int_equal(bw_prefix_parse(text, &p), 0);
-    return p;
-}
 
 static void apply(void)
 {

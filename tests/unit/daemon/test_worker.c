@@ -15,6 +15,7 @@
 #include "daemon/worker.h"
 #include "os/clock.h"
 #include "unit/os/own_netns.h"
+#include "unit/parse.h"
 
 static bool ready;
 
@@ -31,19 +32,6 @@ struct node {
     struct bw_addr self;
     unsigned threads;
 };
-
-static struct bw_addr addr(const char *s)
-{
-    struct bw_addr a;
-    assert_int_equal(bw_addr_parse(s, &a), 0);
-    return a;
-}
-static struct bw_prefix prefix(const char *s)
-{
-    struct bw_prefix p;
-    assert_int_equal(bw_prefix_parse(s, &p), 0);
-    return p;
-}
 
 // As a node does it: snapshots share one table, in which something has changed each time.
 static void publish(struct node *n)

@@ -22,6 +22,7 @@
 #include "os/why.h"
 #include "unit/os/scratch.h"
 #include "unit/os/space.h"
+#include "unit/parse.h"
 
 static bool have_space;
 static char why[OS_WHY];
@@ -31,13 +32,6 @@ static int enter(void **state)
     (void)state;
     have_space = space_network();
     return 0;
-}
-
-static struct bw_endpoint at(const char *s)
-{
-    struct bw_endpoint e;
-    assert_int_equal(bw_endpoint_parse(s, &e), 0);
-    return e;
 }
 
 // ---- a DNS server in a child: every name is 192.0.2.99 ----
@@ -108,7 +102,7 @@ static pid_t server(const char *where, enum mode mode)
 {
     int ready[2];
     char c;
-    struct bw_endpoint e = at(where);
+    struct bw_endpoint e = endpoint(where);
     assert_int_equal(pipe(ready), 0);
     fflush(NULL);
     pid_t pid = fork();
@@ -179,7 +173,7 @@ static int resolve(uv_loop_t *loop, const char *name, bool tcp)
 
 static struct os_dnsfwd *forwarder(uv_loop_t *loop, size_t count, const char *a, const char *b)
 {
-    struct os_dnsfwd_config c = {.listen = at("127.0.0.1:53"), .upstreams = {at(a), at(b)}, .upstream_count = count};
+    struct os_dnsfwd_config c = {.listen = endpoint("127.0.0.1:53"), .upstreams = {endpoint(a), endpoint(b)}, .upstream_count = count};
     struct os_dnsfwd *d;
     if (os_dnsfwd_open(loop, &c, &d, why, sizeof why)) fail_msg("%s", why);
     return d;
@@ -201,7 +195,7 @@ static void queries_go_through(void **state)
     assert_int_equal(st.queries, 2);
     assert_int_equal(st.answers, 2);
     assert_int_equal(st.tcp_connections, 1);
-    struct os_dnsfwd_config same = {.listen = at("127.0.0.1:53")};
+    struct os_dnsfwd_config same = {.listen = endpoint("127.0.0.1:53")};
     assert_int_equal(os_dnsfwd_open(&loop, &same, &second, why, sizeof why), BW_ERR_EXISTS);
     assert_non_null(strstr(why, "127.0.0.1:53"));
     os_dnsfwd_close(d);
@@ -210,7 +204,7 @@ static void queries_go_through(void **state)
     same.client_count = 1;
     assert_int_equal(bw_prefix_parse("100.64.0.0/10", &same.clients[0]), 0);
     assert_int_equal(os_dnsfwd_open(&loop, &same, &d, why, sizeof why), 0);
-    struct bw_endpoint to = at("127.0.0.1:53");
+    struct bw_endpoint to = endpoint("127.0.0.1:53");
     struct sockaddr_storage sa;
     socklen_t n = os_sock_from_endpoint(&to, &sa);
     int fd = os_sock_open(&to, SOCK_DGRAM, 0, NULL);
@@ -237,12 +231,12 @@ static void the_next_upstream_is_asked(void **state)
     struct os_dnsfwd *d = forwarder(&loop, 2, "127.0.0.4:5353", "127.0.0.2:5353"); // the first refuses
     assert_int_equal(resolve(&loop, "a.example", false), 0);
     assert_int_equal(resolve(&loop, "b.example", true), 0);
-    struct bw_endpoint up[] = {at("127.0.0.3:5353"), at("127.0.0.2:5353"), at("127.0.0.1:53")};
+    struct bw_endpoint up[] = {endpoint("127.0.0.3:5353"), endpoint("127.0.0.2:5353"), endpoint("127.0.0.1:53")};
     os_dnsfwd_upstreams(d, up, 3); // silent, good, ourselves
     bw_time t = os_clock_now();
     assert_int_equal(resolve(&loop, "c.example", false), 0);
     assert_true(os_clock_now() - t >= 1400 * BW_MS && os_clock_now() - t < 5 * BW_S);
-    up[0] = at("127.0.0.4:5353");
+    up[0] = endpoint("127.0.0.4:5353");
     os_dnsfwd_upstreams(d, up, 1); // refuses, alone: told at once
     t = os_clock_now();
     assert_int_equal(resolve(&loop, "d.example", false), 1);
@@ -285,7 +279,7 @@ static void floods_and_rubbish_are_bounded(void **state)
     uv_loop_init(&loop);
     pid_t silent = server("127.0.0.3:5353", SILENT);
     struct os_dnsfwd *d = forwarder(&loop, 1, "127.0.0.3:5353", "127.0.0.2:5353");
-    struct bw_endpoint to = at("127.0.0.1:53");
+    struct bw_endpoint to = endpoint("127.0.0.1:53");
     struct sockaddr_storage sa;
     socklen_t n = os_sock_from_endpoint(&to, &sa);
     int fd = os_sock_open(&to, SOCK_DGRAM, 0, NULL);

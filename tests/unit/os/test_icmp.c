@@ -12,6 +12,7 @@
 #include "os/why.h"
 #include "unit/os/scratch.h"
 #include "unit/os/three.h"
+#include "unit/parse.h"
 
 static bool have_space;
 static char why[OS_WHY];
@@ -20,13 +21,6 @@ static int enter(void **state)
 {
     (void)state;
     return three_make(&have_space) ? 0 : -1;
-}
-
-static struct bw_addr addr(const char *s)
-{
-    struct bw_addr a;
-    assert_int_equal(bw_addr_parse(s, &a), 0);
-    return a;
 }
 
 struct heard {

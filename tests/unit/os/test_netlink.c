@@ -17,6 +17,7 @@
 #include "os/why.h"
 #include "unit/os/scratch.h"
 #include "unit/os/space.h"
+#include "unit/parse.h"
 
 static bool have_space;
 static struct os_nl *nl;
@@ -38,20 +39,6 @@ static int leave(void **state)
     os_nl_close(nl);
     os_nl_close(NULL);
     return 0;
-}
-
-static struct bw_addr addr(const char *s)
-{
-    struct bw_addr a;
-    assert_int_equal(bw_addr_parse(s, &a), 0);
-    return a;
-}
-
-static struct bw_prefix prefix(const char *s)
-{
-    struct bw_prefix p;
-    assert_int_equal(bw_prefix_parse(s, &p), 0);
-    return p;
 }
 
 static uint32_t index_of(const char *name)

@@ -7,16 +7,10 @@
 #include <cmocka.h>
 
 #include "base/text.h"
+#include "unit/parse.h"
 #include "wire/babel.h"
 
 static const struct bw_addr source = {{0xfe, 0x80, [15] = 9}};
-
-static struct bw_prefix prefix(const char *s)
-{
-    struct bw_prefix p;
-    assert_int_equal(bw_prefix_parse(s, &p), 0);
-    return p;
-}
 
 // Reads a packet given as hex; TLVs into t, errors counted. Returns the number of TLVs.
 static unsigned errors;

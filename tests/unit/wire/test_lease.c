@@ -4,14 +4,8 @@
 #include <stdio.h>
 #include <cmocka.h>
 
+#include "unit/parse.h"
 #include "wire/lease.h"
-
-static struct bw_addr addr(const char *s)
-{
-    struct bw_addr a;
-    assert_int_equal(bw_addr_parse(s, &a), 0);
-    return a;
-}
 
 static const uint8_t sig[64] = {1, 2, 3};
 
