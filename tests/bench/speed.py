@@ -256,4 +256,5 @@ def main():
     sys.exit(not all([compare(t) for t in topologies]))
 
 
-main()
+if __name__ == "__main__":
+    main()
