@@ -12,7 +12,8 @@ struct bw_aead {
     EVP_CIPHER_CTX *ctx;
     bool quick;        // the nonce may be set by a parameter
     uint8_t nonce[12]; // what nonce_param points to
-    OSSL_PARAM nonce_param[2], tag_param[2]; // made once; where the tag is changes from message to message
+    // Made once; where the tag is changes from message to message. Each call asks for a dozen names, so who opens says both at once.
+    OSSL_PARAM nonce_param[3], tag_param[2];
 };
 
 static bool prepare(struct bw_aead *a, enum bw_cipher cipher, const uint8_t key[32], bool seal)
@@ -22,7 +23,8 @@ static bool prepare(struct bw_aead *a, enum bw_cipher cipher, const uint8_t key[
     a->nonce_param[0] =
         OSSL_PARAM_construct_octet_string(OSSL_CIPHER_PARAM_AEAD_TLS1_IV_FIXED, a->nonce, sizeof a->nonce);
     if (cipher == BW_AES_256_GCM) a->nonce_param[0].data_size = SIZE_MAX; // to GCM: "all of it", by its own length
-    a->tag_param[1] = a->nonce_param[1] = OSSL_PARAM_construct_end();
+    a->tag_param[1] = a->nonce_param[2] = OSSL_PARAM_construct_end();
+    a->nonce_param[1] = seal ? a->tag_param[1] : a->tag_param[0];
     a->ctx = EVP_CIPHER_CTX_new();
     return a->ctx && EVP_CipherInit_ex2(a->ctx, c, key, a->nonce, seal, NULL);
 }
@@ -83,10 +85,11 @@ static int open(struct bw_aead *a, uint8_t *out, const uint8_t *in, size_t n, co
                 const uint8_t *tag, const uint8_t nonce[12])
 {
     uint8_t none[BW_TAG_LEN];
-    int len, err = begin(a, nonce);
+    int len, err;
+    a->tag_param[0].data = a->nonce_param[1].data = (void *)tag; // only read
+    err = begin(a, nonce);
     if (err) return err;
-    a->tag_param[0].data = (void *)tag; // only read
-    if (!EVP_CIPHER_CTX_set_params(a->ctx, a->tag_param)) return BW_ERR_SYS;
+    if (!a->quick && !EVP_CIPHER_CTX_set_params(a->ctx, a->tag_param)) return BW_ERR_SYS;
     err = crypt(a, out, in, n, ad, ad_len);
     if (err) return err;
     return EVP_DecryptFinal_ex(a->ctx, none, &len) ? 0 : BW_ERR_AUTH;

@@ -24,6 +24,7 @@ enum babel_subtype {
 
 #define BABEL_CAPABILITY_LEN 12
 #define BABEL_CAP_LIGHT 1 // the sender takes light messages (docs/spec/link.md, section 9)
+#define BABEL_CAP_AES 2   // ... with AES-256-GCM
 struct babel_capability {
     uint8_t version;      // 1
     uint8_t flags;        // BABEL_CAP_...; unknown ones are ignored

@@ -70,7 +70,7 @@ static struct end a, r, b;
 static struct keypair *key(uint8_t id, bool first, struct link_shared *s)
 {
     uint8_t k1[32] = {id, 1}, k2[32] = {id, 2};
-    return keypair_new(&mem, 1, first ? k1 : k2, first ? k2 : k1, true, id * 16u + first, id * 16u + !first, s, 1);
+    return keypair_new(&mem, 1, first ? k1 : k2, first ? k2 : k1, true, true, id * 16u + first, id * 16u + !first, s, 1);
 }
 
 static void make(struct end *e, const char *self, struct keypair *k0, struct keypair *k1, const char *to1, bool keep,

@@ -31,7 +31,7 @@ static void make_link(unsigned at, unsigned id, bool first, const char *remote, 
     l->used = true;
     l->remote.port = 4870;
     l->shared = s;
-    l->tx = keys[at] = keypair_new(&mem, threads + 1, first ? k1 : k2, first ? k2 : k1, true, id * 2 + first,
+    l->tx = keys[at] = keypair_new(&mem, threads + 1, first ? k1 : k2, first ? k2 : k1, true, true, id * 2 + first,
                                    id * 2 + !first, s, os_clock_now() + 3600 * BW_S);
 }
 

@@ -35,7 +35,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         if (word & 0x2000) len = end_to_end(n, m + WG_DATA_HEADER, from, len);
         else memcpy(m + WG_DATA_HEADER, from, len);
         bool light = word & 0x1000 && len >= LIGHT_SEALED;
-        int sealed = light ? keypair_seal_light(n->there[link], 0, m, len, NOW)
+        int sealed = light ? keypair_seal_light(n->there[link], 0, len & 1 ? LIGHT_CHACHA : LIGHT_AES, m, len, NOW)
                            : keypair_seal(n->there[link], 0, m, len, word & 0x4000 ? FWD_MTU : 0, NOW);
         fuzz_must(sealed >= WG_DATA_OVERHEAD);
         uint8_t *exact = malloc((size_t)sealed);

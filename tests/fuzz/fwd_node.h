@@ -103,10 +103,10 @@ static inline struct fuzz_node *fuzz_node(void)
     for (unsigned i = 0; i < 2; i++) {
         uint8_t k1[32] = {(uint8_t)i, 1}, k2[32] = {(uint8_t)i, 2};
         struct link_shared *s = link_shared_new(&n.mem);
-        n.here[i] = keypair_new(&n.mem, 1, k1, k2, true, 0x01010101 * (i + 1), 7, s, NOW);
-        n.there[i] = keypair_new(&n.mem, 1, k2, k1, true, 7, 0x01010101 * (i + 1), s, NOW);
+        n.here[i] = keypair_new(&n.mem, 1, k1, k2, true, true, 0x01010101 * (i + 1), 7, s, NOW);
+        n.there[i] = keypair_new(&n.mem, 1, k2, k1, true, true, 7, 0x01010101 * (i + 1), s, NOW);
         n.remote[i] = (struct bw_endpoint){fuzz_addr("10.0.0.1"), (uint16_t)(4870 + i), 0};
-        link[i] = (struct fwd_link){.used = true, .internet = i, .light = i, .remote = n.remote[i], .tx = n.here[i], .shared = s};
+        link[i] = (struct fwd_link){.used = true, .internet = i, .light = i ? LIGHT_AES : LIGHT_NO, .remote = n.remote[i], .tx = n.here[i], .shared = s};
     }
     struct fwd_route mesh[] = {
         {.prefix = bw_prefix_host(&(struct bw_addr){{0xfc, 1, [15] = 1}}), .target = FWD_TO_LINK, .link = 0},

@@ -12,7 +12,7 @@ import struct
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
-from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 
@@ -75,8 +75,10 @@ def open_one(keys, m):
     receiver, counter = struct.unpack("<IQ", m[4:16])
     if receiver not in keys:
         return None     # of a handshake before the capture
+    key = keys[receiver]
+    aead = AESGCM(hashlib.blake2s(b"byway light v1 AES-256-GCM key", key=key).digest()) if m[1] else ChaCha20Poly1305(key)
     try:
-        head = ChaCha20Poly1305(keys[receiver]).decrypt(b"\x4c\0\0\0" + struct.pack("<Q", counter), m[16:72] + m[-16:], b"")
+        head = aead.decrypt(m[:4] + struct.pack("<Q", counter), m[16:72] + m[-16:], b"")
     except InvalidTag:
         raise ValueError("a light message of %d bytes, counter %d, does not open" % (len(m), counter)) from None
     if struct.unpack(">H", head[4:6])[0] + 40 != len(m) - 32 or head[6] != 50:
@@ -102,7 +104,7 @@ def open_light(capture, keylog, written):
                     if found:
                         initiator, responder = struct.unpack("<I", m[8:12])[0], struct.unpack("<I", m[4:8])[0]
                         keys[responder], keys[initiator] = found
-            elif kind == b"\x4c\0\0\0" and len(m) >= 88:
+            elif kind in (b"\x4c\0\0\0", b"\x4c\1\0\0") and len(m) >= 88:
                 packet = open_one(keys, m)
                 if packet:
                     frame = frame[:12] + b"\x86\xdd" + packet

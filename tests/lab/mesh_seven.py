@@ -113,7 +113,7 @@ def nothing_on_the_wires_can_be_read():
                 total += 1
                 proto, wg, port, dst, payload = (line.split("\t") + ["", "", "", "", ""])[:5]
                 beacon = port == "4870" and dst.startswith("ff12")
-                is_light = payload.startswith("4c000000")    # docs/spec/link.md, section 9
+                is_light = payload.startswith(("4c000000", "4c010000"))    # docs/spec/link.md, section 9
                 light += is_light
                 if not (wg in ("1", "2", "3", "4") or is_light or beacon or proto in ("ICMPv6", "ARP", "IPv6 fragment")):
                     bad.append(f"{os.path.basename(file)}: {line}")

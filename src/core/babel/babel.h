@@ -53,7 +53,7 @@ struct babel_neighbour { // a view; valid during the call
     uint16_t slot;
     struct bw_addr address;
     bool up;                        // cost is finite: usable in both directions
-    bool byway, light;              // sent our capability sub-TLV; with the flag for light messages
+    bool byway;                     // sent our capability sub-TLV
     uint8_t version, flags;         // ... which said so
     uint64_t epoch;
     int64_t rtt_us;                 // smoothed; -1: not measured
@@ -91,6 +91,7 @@ struct babel_config {
     uint16_t seqno;           // the last number given to persist_seqno; anything at the very first start
     bool clean_start;         // nobody can hold routes through an earlier life: first start ever, or the last stop was clean
     bool no_transit;          // announce own originations only
+    uint8_t flags;            // of our capability sub-TLV: BABEL_CAP_...
     uint32_t max_dests;       // learnt destinations kept, nearest first; 0: BABEL_MAX_DESTS_DEFAULT
 };
 

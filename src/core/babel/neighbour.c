@@ -381,7 +381,7 @@ void neighbour_view(const struct neighbour *n, struct babel_neighbour *out)
 {
     bool fast = n->u.active;
     *out = (struct babel_neighbour){
-        .slot = n->ifc->slot, .address = n->addr, .up = n->up, .byway = n->byway, .light = n->cap.flags & BABEL_CAP_LIGHT, .version = n->cap.version, .flags = n->cap.flags,
+        .slot = n->ifc->slot, .address = n->addr, .up = n->up, .byway = n->byway, .version = n->cap.version, .flags = n->cap.flags,
         .epoch = n->cap.epoch, .rtt_us = n->rtt, .rxcost = n->rxcost, .txcost = n->txcost, .cost = n->cost,
         .loss_permille = (uint32_t)((uint64_t)(WHOLE - n->quality) * 1000 / WHOLE),
         .hello_rx_ms = (uint32_t)((fast ? n->u.interval : n->m.interval) / BW_MS),

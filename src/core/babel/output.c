@@ -473,7 +473,7 @@ static const struct babel_capability *capability(const struct babel *b, const st
 {
     if (ifc->p.stock) return NULL;
     uint32_t ms = n ? neighbour_wanted_ms(n) : ifc->p.fast_hello_ms;
-    *c = (struct babel_capability){.version = 1, .flags = BABEL_CAP_LIGHT, .interval_cs = (uint16_t)(ms / 10), .epoch = b->cfg.epoch};
+    *c = (struct babel_capability){.version = 1, .flags = b->cfg.flags, .interval_cs = (uint16_t)(ms / 10), .epoch = b->cfg.epoch};
     return c;
 }
 

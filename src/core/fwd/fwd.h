@@ -32,7 +32,7 @@
 struct fwd_link { // one per link, at its slot (= the neighbour's small stable port number)
     bool used;
     bool internet;             // a stock peer with `internet = yes`
-    bool light;                // it takes light messages (docs/spec/link.md, section 9)
+    enum light light;          // what it takes of these (docs/spec/link.md, section 9)
     uint32_t ifindex;          // send from here; 0: as the routing table says
     struct bw_endpoint remote; // port 0: unknown yet
     struct keypair *tx;        // NULL: no keys (packets are dropped, want_handshake is set)

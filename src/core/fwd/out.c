@@ -88,7 +88,7 @@ int out_seal(struct fwd *f, const struct fwd_snapshot *s, const struct path *p, 
         if (outer < 0) return outer;
         n = (size_t)outer;
     }
-    int len = is_light(p) ? keypair_seal_light(p->link->tx, f->thread, message, n, now)
+    int len = is_light(p) ? keypair_seal_light(p->link->tx, f->thread, p->link->light, message, n, now)
                           : keypair_seal(p->link->tx, f->thread, message, n, FWD_MTU, now);
     if (len < 0) {
         fwd_drop(f, FWD_DROP_OLD_KEYS);

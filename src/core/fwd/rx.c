@@ -84,7 +84,7 @@ static void reseal(struct rx *b, const struct path *p, const struct ip_view *v, 
     uint8_t *message = v->p - WG_DATA_HEADER;
     size_t limit = room - WG_DATA_OVERHEAD; // what came may have been padded less than we would
     int n;
-    if (b->light && p->link->light) n = keypair_seal_light(p->link->tx, b->f->thread, message, v->len, b->now);
+    if (b->light && p->link->light) n = keypair_seal_light(p->link->tx, b->f->thread, p->link->light, message, v->len, b->now);
     else n = keypair_seal(p->link->tx, b->f->thread, message, v->len, limit < FWD_MTU ? limit : FWD_MTU, b->now);
     if (n < 0) {
         fwd_drop(b->f, FWD_DROP_OLD_KEYS);
@@ -212,7 +212,7 @@ static void message(struct rx *b, uint8_t *m, size_t n)
 {
     if (n < 4) {
         fwd_drop(b->f, FWD_DROP_SHORT);
-    } else if ((m[0] == WG_DATA || m[0] == LIGHT_TYPE) && !(m[1] | m[2] | m[3])) {
+    } else if ((m[0] == WG_DATA && !(m[1] | m[2] | m[3])) || (m[0] == LIGHT_TYPE && m[1] < 2 && !(m[2] | m[3]))) {
         if (n < WG_DATA_OVERHEAD) fwd_drop(b->f, FWD_DROP_SHORT);
         else data_message(b, m, n);
     } else {

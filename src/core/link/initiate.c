@@ -112,7 +112,7 @@ void rx_response(struct linkset *ls, uint32_t ifindex, const struct bw_endpoint 
     }
     noise_split(&l->attempt.hs, true, send, recv);
     struct keypair *k =
-        keypair_new(ls->mem, ls->config.threads, send, recv, true, local_index, m->sender, l->shared, now);
+        keypair_new(ls->mem, ls->config.threads, send, recv, ls->config.aes, true, local_index, m->sender, l->shared, now);
     bw_wipe(send, sizeof send);
     bw_wipe(recv, sizeof recv);
     if (!k) { // the handshake is spent; the retry makes another

@@ -32,14 +32,33 @@ static void destroy(struct keypair *k)
     for (unsigned i = 0; i < k->threads; i++) {
         bw_aead_free(k->seal[i]);
         bw_aead_free(k->open[i]);
+        bw_aead_free(k->aes_seal[i]);
+        bw_aead_free(k->aes_open[i]);
     }
     link_shared_unref(k->shared);
     bw_free(k->mem, k, sizeof *k);
 }
 
+static bool make_contexts(struct bw_aead **v, enum bw_cipher cipher, const uint8_t key[32], bool seal, unsigned threads)
+{
+    for (unsigned i = 0; i < threads; i++)
+        if (!(v[i] = bw_aead_new(cipher, key, seal))) return false;
+    return true;
+}
+
+static bool make_aes_contexts(struct bw_aead **v, const uint8_t key[32], bool seal, unsigned threads)
+{
+    static const char label[] = "byway light v1 AES-256-GCM key";
+    uint8_t aes[BW_KEY_LEN];
+    bw_blake2s(aes, sizeof aes, key, BW_KEY_LEN, label, sizeof label - 1, NULL, 0);
+    bool made = make_contexts(v, BW_AES_256_GCM, aes, seal, threads);
+    bw_wipe(aes, sizeof aes);
+    return made;
+}
+
 struct keypair *keypair_new(struct bw_mem *mem, unsigned threads, const uint8_t send_key[32],
-                            const uint8_t recv_key[32], bool initiator, uint32_t local_index, uint32_t remote_index,
-                            struct link_shared *shared, bw_time now)
+                            const uint8_t recv_key[32], bool aes, bool initiator, uint32_t local_index,
+                            uint32_t remote_index, struct link_shared *shared, bw_time now)
 {
     BW_ASSERT(threads >= 1 && threads <= KEYPAIR_THREADS_MAX);
     struct keypair *k = bw_alloc(mem, sizeof *k);
@@ -56,15 +75,12 @@ struct keypair *keypair_new(struct bw_mem *mem, unsigned threads, const uint8_t 
     atomic_init(&k->confirmed, initiator);
     atomic_init(&k->tx_counter, 0);
     replay_init(&k->replay);
-    for (unsigned i = 0; i < threads; i++) {
-        k->seal[i] = bw_aead_new(BW_CHACHA20_POLY1305, send_key, true);
-        k->open[i] = bw_aead_new(BW_CHACHA20_POLY1305, recv_key, false);
-        if (!k->seal[i] || !k->open[i]) {
-            destroy(k);
-            return NULL;
-        }
-    }
-    return k;
+    if (make_contexts(k->seal, BW_CHACHA20_POLY1305, send_key, true, threads) &&
+        make_contexts(k->open, BW_CHACHA20_POLY1305, recv_key, false, threads) &&
+        (!aes || (make_aes_contexts(k->aes_seal, send_key, true, threads) && make_aes_contexts(k->aes_open, recv_key, false, threads))))
+        return k;
+    destroy(k);
+    return NULL;
 }
 
 void keypair_ref(struct keypair *k)
@@ -179,13 +195,14 @@ int keypair_seal(struct keypair *k, unsigned thread, uint8_t *buf, size_t n, siz
     return (int)(padded + WG_DATA_OVERHEAD);
 }
 
-int keypair_seal_light(struct keypair *k, unsigned thread, uint8_t *buf, size_t n, bw_time now)
+int keypair_seal_light(struct keypair *k, unsigned thread, enum light how, uint8_t *buf, size_t n, bw_time now)
 {
     BW_ASSERT(thread < k->threads && n >= LIGHT_SEALED);
+    struct bw_aead *c = how == LIGHT_AES ? k->aes_seal[thread] : k->seal[thread];
     uint8_t nonce[12], *body = buf + WG_DATA_HEADER;
     uint64_t counter;
-    int err = begin(k, buf, LIGHT_TYPE, nonce, &counter, now);
-    if (!err) err = bw_aead_seal_apart(k->seal[thread], body, LIGHT_SEALED, body + n, nonce);
+    int err = begin(k, buf, how == LIGHT_AES ? LIGHT_TYPE_AES : LIGHT_TYPE, nonce, &counter, now);
+    if (!err) err = bw_aead_seal_apart(c, body, LIGHT_SEALED, body + n, nonce);
     if (err) return err;
     note_sent(k, n, counter, now);
     return (int)(n + WG_DATA_OVERHEAD);
@@ -219,10 +236,13 @@ int keypair_open_light(struct keypair *k, unsigned thread, uint8_t *buf, size_t 
 {
     BW_ASSERT(thread < k->threads);
     if (n < WG_DATA_OVERHEAD + LIGHT_SEALED) return BW_ERR_SHORT;
+    bool aes = buf[1];
+    struct bw_aead *c = aes ? k->aes_open[thread] : k->open[thread];
+    if (!c) return BW_ERR_AUTH; // nobody was told that we could
     uint8_t nonce[12], *body = buf + WG_DATA_HEADER;
     uint64_t counter;
-    int err = open_begin(k, buf, LIGHT_TYPE, nonce, &counter, now);
-    if (!err) err = bw_aead_open_apart(k->open[thread], body, LIGHT_SEALED, buf + n - BW_TAG_LEN, nonce);
+    int err = open_begin(k, buf, aes ? LIGHT_TYPE_AES : LIGHT_TYPE, nonce, &counter, now);
+    if (!err) err = bw_aead_open_apart(c, body, LIGHT_SEALED, buf + n - BW_TAG_LEN, nonce);
     if (err) return err;
     if (IPV6_HEADER + (body[4] << 8 | body[5]) != (int)(n - WG_DATA_OVERHEAD)) return BW_ERR_MALFORMED; // cut or prolonged
     if (!replay_accept(&k->replay, counter)) return BW_ERR_REPLAY;

@@ -38,6 +38,7 @@ struct keypair {
     struct bw_mem *mem;
     struct link_shared *shared; // counters of the link it belongs to; holds a reference
     struct bw_aead *seal[KEYPAIR_THREADS_MAX], *open[KEYPAIR_THREADS_MAX]; // one context per thread
+    struct bw_aead *aes_seal[KEYPAIR_THREADS_MAX], *aes_open[KEYPAIR_THREADS_MAX]; // for light messages; NULL: without AES
 };
 
 // What packet path and control path tell each other about a link without waiting: all atomic, relaxed. keypair_seal and
@@ -63,10 +64,11 @@ struct link_shared *link_shared_new(struct bw_mem *mem); // one reference; NULL:
 void link_shared_ref(struct link_shared *s);
 void link_shared_unref(struct link_shared *s);
 
-// Takes a reference on shared. NULL: no memory. Keys are copied into the contexts and nowhere else.
+// Takes a reference on shared. NULL: no memory. Keys are copied into the contexts and nowhere else. aes: this machine has AES
+// instructions, so light messages may use them.
 struct keypair *keypair_new(struct bw_mem *mem, unsigned threads, const uint8_t send_key[32],
-                            const uint8_t recv_key[32], bool initiator, uint32_t local_index, uint32_t remote_index,
-                            struct link_shared *shared, bw_time now);
+                            const uint8_t recv_key[32], bool aes, bool initiator, uint32_t local_index,
+                            uint32_t remote_index, struct link_shared *shared, bw_time now);
 void keypair_ref(struct keypair *k);
 void keypair_unref(struct keypair *k); // the last one wipes and frees; control thread only (mem is not locked)
 
@@ -76,8 +78,10 @@ void keypair_unref(struct keypair *k); // the last one wipes and frees; control 
 // A light message (docs/spec/link.md, section 9) has the same header but for its type, and the same tag at its end; of the
 // packet between them only the beginning is sealed: IPv6 header, ESP header and IV. The rest is ESP's ciphertext, with a tag of
 // its own for the packet's destination.
-#define LIGHT_TYPE 0x4c
+#define LIGHT_TYPE 0x4c       // ... with ChaCha20-Poly1305
+#define LIGHT_TYPE_AES 0x14c  // ... with AES-256-GCM: its second byte is 1
 #define LIGHT_SEALED 56
+enum light { LIGHT_NO, LIGHT_CHACHA, LIGHT_AES }; // what a neighbour takes
 
 // Seals the inner packet at buf + 16 (n bytes; 0 makes a keepalive) in place, padding it with zeros to a multiple of 16
 // but never past pad_limit (n itself if that is larger), and writes header and tag around it: buf must have room for 16
@@ -88,9 +92,10 @@ int keypair_seal(struct keypair *k, unsigned thread, uint8_t *buf, size_t n, siz
 // Opens a whole type-4 message of n bytes in place. Returns the padded inner length (0: keepalive) at buf + 16, or
 // BW_ERR_SHORT, BW_ERR_AUTH, BW_ERR_REPLAY, BW_ERR_AGAIN (keys too old). The replay window is consulted after the tag.
 int keypair_open(struct keypair *k, unsigned thread, uint8_t *buf, size_t n, bw_time now) BW_NODISCARD;
-// Likewise light messages; the packet has at least LIGHT_SEALED bytes and is not padded. What keypair_open_light returns is
+// Likewise light messages; the packet has at least LIGHT_SEALED bytes and is not padded. LIGHT_AES only if the keypair was made
+// with aes. What keypair_open_light returns is
 // authentic in its first LIGHT_SEALED bytes and its length, which must be the one in them; else BW_ERR_MALFORMED.
-int keypair_seal_light(struct keypair *k, unsigned thread, uint8_t *buf, size_t n, bw_time now) BW_NODISCARD;
+int keypair_seal_light(struct keypair *k, unsigned thread, enum light how, uint8_t *buf, size_t n, bw_time now) BW_NODISCARD;
 int keypair_open_light(struct keypair *k, unsigned thread, uint8_t *buf, size_t n, bw_time now) BW_NODISCARD;
 
 #endif

@@ -101,6 +101,7 @@ struct linkset_config {
     enum link_policy policy;
     bool public_;               // unknown keys may come from anywhere
     uint8_t secret[BW_KEY_LEN]; // LINK_POLICY_SECRET: the PSK
+    bool aes;                   // this machine has AES instructions
     unsigned threads;           // AEAD contexts per keypair: 1 + packet workers; thread 0 is the linkset's own
     unsigned max_links;         // 0: LINK_LINKS_DEFAULT
     uint64_t tai_high;          // the highest value ever given to persist_tai, 0 if none
@@ -170,8 +171,8 @@ int linkset_discovered(struct linkset *ls, const uint8_t key[BW_KEY_LEN], uint32
 void linkset_iface_gone(struct linkset *ls, uint32_t ifindex, bw_time now); // drops its on-link links
 // The neighbour speaks byway (its Babel Hello says so) or not. A stock peer's further links are left to run out.
 void linkset_set_stock(struct linkset *ls, const uint8_t key[BW_KEY_LEN], bool stock);
-// Whether the neighbour at the other end of a link takes light messages (its Babel Hello says so); no, until told.
-void linkset_set_light(struct linkset *ls, uint16_t slot, bool light);
+// Which light messages the neighbour at the other end of a link takes (its Babel Hello says so); none, until told.
+void linkset_set_light(struct linkset *ls, uint16_t slot, enum light light);
 
 // ---- what is there ----
 
@@ -185,7 +186,7 @@ struct link_info {
     enum link_source source;     // CONFIG/COMMAND: far link of a listed key with endpoint
     enum link_state state;
     bool listed, internet, has_psk;
-    bool light;                  // linkset_set_light; never with a PSK, which is there to hide more than ESP does
+    enum light light;            // linkset_set_light; never with a PSK, which is there to hide more than ESP does
     uint16_t keepalive_s;
     char name[LINK_NAME];        // of the listing, "" if none
     bool on_link;                // the on-link kind

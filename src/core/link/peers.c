@@ -307,9 +307,10 @@ void linkset_set_stock(struct linkset *ls, const uint8_t key[BW_KEY_LEN], bool s
     LIST_FOREACH(l, &p->links, of_peer) link_tell(ls, l, LINK_CHANGED_INFO | LINK_CHANGED_ENDPOINT);
 }
 
-void linkset_set_light(struct linkset *ls, uint16_t slot, bool light)
+void linkset_set_light(struct linkset *ls, uint16_t slot, enum light light)
 {
     struct link *l = slot < ls->slots_used ? ls->slots[slot] : NULL;
+    if (light == LIGHT_AES && !ls->config.aes) light = LIGHT_CHACHA;
     if (!l || l->light == light) return;
     l->light = light;
     link_tell(ls, l, LINK_CHANGED_INFO);

@@ -147,7 +147,7 @@ static void respond(struct linkset *ls, struct link *l, struct noise_handshake *
     }
     noise_split(hs, false, send, recv);
     struct keypair *k =
-        keypair_new(ls->mem, ls->config.threads, send, recv, false, m.sender, m.receiver, l->shared, now);
+        keypair_new(ls->mem, ls->config.threads, send, recv, ls->config.aes, false, m.sender, m.receiver, l->shared, now);
     bw_wipe(send, sizeof send);
     bw_wipe(recv, sizeof recv);
     if (!k) {

@@ -119,7 +119,7 @@ int linkset_info(const struct linkset *ls, uint16_t slot, struct link_info *out)
         .listed = p->listed,
         .internet = p->listed && p->listing.internet,
         .has_psk = p->listed && p->listing.has_psk,
-        .light = l->light && bw_same(peer_psk(ls, p), (const uint8_t[BW_KEY_LEN]){0}, BW_KEY_LEN),
+        .light = bw_same(peer_psk(ls, p), (const uint8_t[BW_KEY_LEN]){0}, BW_KEY_LEN) ? l->light : LIGHT_NO,
         .keepalive_s = p->listed ? p->listing.keepalive_s : 0,
         .on_link = l->on_link,
         .asking = l->attempt.active && l->attempt.tries > 1,

@@ -85,7 +85,7 @@ struct link {
     bw_time beacon_at;        // last beacon, 0: none
     bw_time quiet_since;      // without keys since
     bool half_open;           // incoming, of an unlisted key, not yet confirmed
-    bool light;               // the neighbour takes light messages
+    enum light light;         // what the neighbour takes
     bool near;                // an unlisted key's, let in since it came from a network of our own
     bool up;                  // as last told by changed()
 };

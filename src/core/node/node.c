@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "wire/babel.h"
 #include "wire/beacon.h"
 
 #define STOP_TIME (2 * BW_S) // a stopping node waits this long for its neighbours' acknowledgments
@@ -94,8 +95,8 @@ static bool on_uplink_bytes(void *ctx, uint64_t *down, uint64_t *up)
 
 static bool make_links(struct node *n, const struct node_config *c)
 {
-    struct linkset_config lc = {.identity = c->id, .policy = c->policy, .public_ = c->public_, .threads = c->threads,
-                                .tai_high = c->tai_high};
+    struct linkset_config lc = {.identity = c->id, .policy = c->policy, .public_ = c->public_, .aes = c->aes,
+                                .threads = c->threads, .tai_high = c->tai_high};
     memcpy(lc.secret, c->secret, sizeof lc.secret);
     struct linkset_ops lo = node_link_ops(n);
     n->links = linkset_new(n->mem, n->rng, n->log, &lc, &lo);
@@ -111,7 +112,8 @@ static bool make_links(struct node *n, const struct node_config *c)
 static bool make_routing(struct node *n, const struct node_config *c)
 {
     struct babel_config bc = {.linklocal = identity_linklocal(c->id->router_id), .epoch = c->epoch, .seqno = c->seqno,
-                              .clean_start = c->clean_start, .no_transit = !c->transit, .max_dests = c->table_cap};
+                              .clean_start = c->clean_start, .no_transit = !c->transit, .max_dests = c->table_cap,
+                              .flags = BABEL_CAP_LIGHT | (c->aes ? BABEL_CAP_AES : 0)};
     memcpy(bc.router_id, c->id->router_id, sizeof bc.router_id);
     struct babel_ops bo = node_babel_ops(n);
     n->babel = babel_new(&bc, &bo, n, n->mem, n->rng, n->log, n->now);

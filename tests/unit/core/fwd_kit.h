@@ -141,8 +141,8 @@ static inline void kit_link(struct kit_node *a, uint16_t i, struct kit_node *b, 
     uint8_t k1[32] = {++serial, 1}, k2[32] = {serial, 2};
     uint32_t ia = 0x1000u * serial + 1, ib = 0x1000u * serial + 2;
     struct link_shared *sa = link_shared_new(&a->mem), *sb = link_shared_new(&b->mem);
-    struct keypair *ka = keypair_new(&a->mem, 1, k1, k2, true, ia, ib, sa, NOW);
-    struct keypair *kb = keypair_new(&b->mem, 1, k2, k1, true, ib, ia, sb, NOW);
+    struct keypair *ka = keypair_new(&a->mem, 1, k1, k2, true, true, ia, ib, sa, NOW);
+    struct keypair *kb = keypair_new(&b->mem, 1, k2, k1, true, true, ib, ia, sb, NOW);
     char ea[32], eb[32];
     snprintf(ea, sizeof ea, "10.0.%u.1:4870", serial);
     snprintf(eb, sizeof eb, "10.0.%u.2:4870", serial);

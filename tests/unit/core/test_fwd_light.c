@@ -6,7 +6,7 @@
 
 static struct kit_node a, r, b;
 
-static void three_nodes(bool first, bool second)
+static void three_nodes(enum light first, enum light second)
 {
     kit_node(&a, "fc01::1");
     kit_node(&r, "fc09::9");
@@ -28,19 +28,31 @@ static void three_nodes(bool first, bool second)
 static int both(void **state)
 {
     (void)state;
-    three_nodes(true, true);
+    three_nodes(LIGHT_CHACHA, LIGHT_CHACHA);
+    return 0;
+}
+static int both_aes(void **state)
+{
+    (void)state;
+    three_nodes(LIGHT_AES, LIGHT_AES);
+    return 0;
+}
+static int one_of_each(void **state)
+{
+    (void)state;
+    three_nodes(LIGHT_AES, LIGHT_CHACHA);
     return 0;
 }
 static int first_only(void **state)
 {
     (void)state;
-    three_nodes(true, false);
+    three_nodes(LIGHT_AES, LIGHT_NO);
     return 0;
 }
 static int second_only(void **state)
 {
     (void)state;
-    three_nodes(false, true);
+    three_nodes(LIGHT_NO, LIGHT_AES);
     return 0;
 }
 static int end(void **state)
@@ -89,6 +101,7 @@ static void only_headers_are_sealed(void **state)
         assert_int_equal(r.out.wire[0].n, 40 + esp + WG_DATA_OVERHEAD);
         const uint8_t *out = r.out.wire[0].p;
         assert_int_equal(out[0], LIGHT_TYPE);
+        assert_int_equal(out[1], r.link[1].light == LIGHT_AES);
         assert_memory_equal(out + WG_DATA_HEADER + LIGHT_SEALED, seen + WG_DATA_HEADER + LIGHT_SEALED, 40 + esp - LIGHT_SEALED);
         for (unsigned i = 0; i < LIGHT_SEALED; i += 8) assert_memory_not_equal(out + WG_DATA_HEADER + i, seen + WG_DATA_HEADER + i, 8);
         kit_carry(&r, &b, 0);
@@ -158,7 +171,7 @@ static void nothing_but_esp_comes_so(void **state)
         struct bw_addr s = addr(src[i]), d = addr(dst[i]);
         memset(m, 7, sizeof m);
         ip6_header(m + WG_DATA_HEADER, 0, (uint16_t)payload[i], proto[i], 64, &s, &d);
-        int n = keypair_seal_light(a.link[0].tx, 0, m, 40 + payload[i], NOW);
+        int n = keypair_seal_light(a.link[0].tx, 0, i % 2 ? LIGHT_AES : LIGHT_CHACHA, m, 40 + payload[i], NOW);
         assert_int_equal(n, 40 + payload[i] + WG_DATA_OVERHEAD);
         struct fwd_train t = {.data = m, .len = (uint32_t)n, .seg = (uint16_t)n, .remote = r.link[0].remote, .ifindex = r.link[0].ifindex};
         fwd_from_wire(r.fwd, r.s, &t, 1, NOW);
@@ -201,6 +214,9 @@ static void what_is_changed_on_the_wire(void **state)
     m[0] = WG_DATA; // a message of one type does not open as the other
     assert_false(relays(m, n));
     m[0] = LIGHT_TYPE;
+    m[1] ^= 1; // nor under the other cipher
+    assert_false(relays(m, n));
+    m[1] ^= 1;
     m[body] ^= 1; // the body: the destination sees to that
     assert_true(relays(m, n));
     kit_carry(&r, &b, 0);
@@ -240,26 +256,34 @@ static void as_others_make_them(void **state)
 {
     (void)state;
     uint8_t key[32], packet[1500], message[1500], m[1500];
-    const char *names[] = {"small", "large"};
-    const uint64_t counters[] = {0, (1ull << 40) + 7};
+    const struct {
+        const char *name;
+        enum light how;
+        uint64_t counter;
+    } t[] = {{"small", LIGHT_CHACHA, 0}, {"large", LIGHT_CHACHA, (1ull << 40) + 7}, {"small.aes", LIGHT_AES, 0}, {"large.aes", LIGHT_AES, (1ull << 40) + 7}};
     struct bw_mem mem;
     bw_mem_system(&mem);
     struct link_shared *s = link_shared_new(&mem);
     assert_int_equal(vector("light.txt", "key", key, sizeof key), 32);
-    struct keypair *k = keypair_new(&mem, 1, key, key, true, 0xa1b2c3d4, 0xa1b2c3d4, s, NOW);
-    for (unsigned i = 0; i < 2; i++) {
+    struct keypair *k = keypair_new(&mem, 1, key, key, true, true, 0xa1b2c3d4, 0xa1b2c3d4, s, NOW);
+    for (unsigned i = 0; i < sizeof t / sizeof *t; i++) {
         char name[32];
-        snprintf(name, sizeof name, "%s.packet", names[i]);
+        snprintf(name, sizeof name, "%s.packet", t[i].name);
         size_t n = vector("light.txt", name, packet, sizeof packet);
-        snprintf(name, sizeof name, "%s.message", names[i]);
+        snprintf(name, sizeof name, "%s.message", t[i].name);
         size_t total = vector("light.txt", name, message, sizeof message);
         memcpy(m + WG_DATA_HEADER, packet, n);
-        atomic_store(&k->tx_counter, counters[i]);
-        assert_int_equal(keypair_seal_light(k, 0, m, n, NOW), total);
+        atomic_store(&k->tx_counter, t[i].counter);
+        replay_init(&k->replay);
+        assert_int_equal(keypair_seal_light(k, 0, t[i].how, m, n, NOW), total);
         assert_memory_equal(m, message, total);
         assert_int_equal(keypair_open_light(k, 0, m, total, NOW), n);
         assert_memory_equal(m + WG_DATA_HEADER, packet, n);
     }
+    keypair_unref(k);
+    // Who never said that it has AES takes none.
+    k = keypair_new(&mem, 1, key, key, false, true, 0xa1b2c3d4, 0xa1b2c3d4, s, NOW);
+    assert_int_equal(keypair_open_light(k, 0, message, vector("light.txt", "small.aes.message", message, sizeof message), NOW), BW_ERR_AUTH);
     keypair_unref(k);
     link_shared_unref(s);
     assert_int_equal(mem.used, 0);
@@ -269,12 +293,15 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(only_headers_are_sealed, both, end),
+        cmocka_unit_test_setup_teardown(only_headers_are_sealed, both_aes, end),
+        cmocka_unit_test_setup_teardown(only_headers_are_sealed, one_of_each, end),
         cmocka_unit_test_setup_teardown(super_frames_make_trains, both, end),
         cmocka_unit_test_setup_teardown(who_has_not_said_so_gets_ordinary_messages, first_only, end),
         cmocka_unit_test_setup_teardown(what_came_whole_goes_on_whole, second_only, end),
         cmocka_unit_test_setup_teardown(only_own_sessions_packets_go_so, both, end),
         cmocka_unit_test_setup_teardown(nothing_but_esp_comes_so, both, end),
         cmocka_unit_test_setup_teardown(what_is_changed_on_the_wire, both, end),
+        cmocka_unit_test_setup_teardown(what_is_changed_on_the_wire, both_aes, end),
         cmocka_unit_test_setup_teardown(errors_quote_the_packet, both, end),
         cmocka_unit_test(as_others_make_them),
     };

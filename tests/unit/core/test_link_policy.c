@@ -35,9 +35,9 @@ static void test_open(void **state)
     assert_true(w_up(w, 0, 0));
     assert_false(w_info(w, 1, 0).on_link);
     assert_false(w_info(w, 0, 0).light); // until told
-    linkset_set_light(w->node[0].ls, 0, true);
-    assert_true(w_info(w, 0, 0).light);
-    linkset_set_light(w->node[0].ls, 99, true); // no such link
+    linkset_set_light(w->node[0].ls, 0, LIGHT_AES);
+    assert_int_equal(w_info(w, 0, 0).light, LIGHT_CHACHA); // this machine has no AES
+    linkset_set_light(w->node[0].ls, 99, LIGHT_CHACHA); // no such link
     // Once it is there it may roam to anywhere.
     w->v4_on_link = false;
     w->node[0].variant = 5;
@@ -100,7 +100,7 @@ static void test_secret(void **state)
     assert_false(w_up(w, 2, 0));
     // Who has a PSK wants all of the wire under it.
     struct link_info info;
-    linkset_set_light(w->node[0].ls, 0, true);
+    linkset_set_light(w->node[0].ls, 0, LIGHT_CHACHA);
     assert_int_equal(linkset_info(w->node[0].ls, 0, &info), 0);
     assert_false(info.light);
     // The secret changes: everybody without the new one is out at once.

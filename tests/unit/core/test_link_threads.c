@@ -89,7 +89,7 @@ static void test_limits(void **state)
     struct link_shared *s = link_shared_new(&mem);
     uint8_t a[32] = {1}, b[32] = {2}, buf[2000];
     bw_time t = 500 * BW_S;
-    struct keypair *x = keypair_new(&mem, 1, a, b, true, 1, 2, s, t), *y = keypair_new(&mem, 1, b, a, false, 2, 1, s, t);
+    struct keypair *x = keypair_new(&mem, 1, a, b, false, true, 1, 2, s, t), *y = keypair_new(&mem, 1, b, a, false, false, 2, 1, s, t);
     assert_int_equal(keypair_seal(y, 0, buf, 10, 1420, t), BW_ERR_AGAIN); // not confirmed
     const size_t sizes[][3] = {{0, 1420, 0}, {1, 1420, 16}, {16, 1420, 16}, {1409, 1420, 1420}, {1420, 1420, 1420}, {1500, 1420, 1500}};
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {

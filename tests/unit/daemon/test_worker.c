@@ -94,7 +94,7 @@ static void join(struct node *a, struct node *b)
     struct node *n[] = {a, b};
     for (int i = 0; i < 2; i++) {
         struct link_shared *s = link_shared_new(&n[i]->mem);
-        n[i]->key = keypair_new(&n[i]->mem, n[i]->threads + 1, i ? k2 : k1, i ? k1 : k2, true, 100u + (unsigned)i,
+        n[i]->key = keypair_new(&n[i]->mem, n[i]->threads + 1, i ? k2 : k1, i ? k1 : k2, true, true, 100u + (unsigned)i,
                                 101u - (unsigned)i, s, os_clock_now());
         n[i]->link = (struct fwd_link){
             .used = true, .remote = {addr("127.0.0.1"), n[!i]->udp[0].port, 0}, .tx = n[i]->key, .shared = s};
