@@ -363,4 +363,15 @@ static inline uint64_t w_drops(struct world *w, int me, enum link_drop d)
     return linkset_drops(w->node[me].ls, d);
 }
 
+// Two nodes that discovered each other on interface 1.
+static inline struct world *w_joined(uint8_t seed)
+{
+    struct world *w = w_new(seed, 2);
+    assert_int_equal(w_discovered(w, 0, 1, 1), 0);
+    assert_int_equal(w_discovered(w, 1, 0, 1), 0);
+    w_run(w, 100 * BW_MS);
+    assert_true(w_up(w, 0, 0) && w_up(w, 1, 0));
+    return w;
+}
+
 #endif

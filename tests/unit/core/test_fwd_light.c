@@ -4,15 +4,11 @@
 #include "unit/vectors.h"
 #include "wire/wg.h"
 
-static struct kit_node a, r, b;
+static struct kit_node a, r, b, *const row[] = {&a, &r, &b, NULL};
 
-static void three_nodes(enum light first, enum light second)
+static int three_nodes(void **state, enum light first, enum light second)
 {
-    kit_node(&a, "fc01::1");
-    kit_node(&r, "fc09::9");
-    kit_node(&b, "fc02::2");
-    kit_link(&a, 0, &r, 0);
-    kit_link(&r, 1, &b, 0);
+    kit_row(row, "fc01::1", "fc09::9", "fc02::2");
     a.link[0].light = r.link[0].light = first;
     r.link[1].light = b.link[0].light = second;
     kit_route(&a, "fc02::2/128", FWD_TO_LINK, 0);
@@ -21,47 +17,27 @@ static void three_nodes(enum light first, enum light second)
     kit_route(&r, "fc02::2/128", FWD_TO_LINK, 1);
     kit_route(&b, "fc01::1/128", FWD_TO_LINK, 0);
     kit_session(&a, &b);
-    kit_ready(&a);
-    kit_ready(&r);
-    kit_ready(&b);
+    return kit_start(state, row);
 }
 static int both(void **state)
 {
-    (void)state;
-    three_nodes(LIGHT_CHACHA, LIGHT_CHACHA);
-    return 0;
+    return three_nodes(state, LIGHT_CHACHA, LIGHT_CHACHA);
 }
 static int both_aes(void **state)
 {
-    (void)state;
-    three_nodes(LIGHT_AES, LIGHT_AES);
-    return 0;
+    return three_nodes(state, LIGHT_AES, LIGHT_AES);
 }
 static int one_of_each(void **state)
 {
-    (void)state;
-    three_nodes(LIGHT_AES, LIGHT_CHACHA);
-    return 0;
+    return three_nodes(state, LIGHT_AES, LIGHT_CHACHA);
 }
 static int first_only(void **state)
 {
-    (void)state;
-    three_nodes(LIGHT_AES, LIGHT_NO);
-    return 0;
+    return three_nodes(state, LIGHT_AES, LIGHT_NO);
 }
 static int second_only(void **state)
 {
-    (void)state;
-    three_nodes(LIGHT_NO, LIGHT_AES);
-    return 0;
-}
-static int end(void **state)
-{
-    (void)state;
-    kit_free(&a);
-    kit_free(&r);
-    kit_free(&b);
-    return 0;
+    return three_nodes(state, LIGHT_NO, LIGHT_AES);
 }
 
 static void must_arrive(const uint8_t *p, size_t len)
@@ -292,17 +268,17 @@ static void as_others_make_them(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(only_headers_are_sealed, both, end),
-        cmocka_unit_test_setup_teardown(only_headers_are_sealed, both_aes, end),
-        cmocka_unit_test_setup_teardown(only_headers_are_sealed, one_of_each, end),
-        cmocka_unit_test_setup_teardown(super_frames_make_trains, both, end),
-        cmocka_unit_test_setup_teardown(who_has_not_said_so_gets_ordinary_messages, first_only, end),
-        cmocka_unit_test_setup_teardown(what_came_whole_goes_on_whole, second_only, end),
-        cmocka_unit_test_setup_teardown(only_own_sessions_packets_go_so, both, end),
-        cmocka_unit_test_setup_teardown(nothing_but_esp_comes_so, both, end),
-        cmocka_unit_test_setup_teardown(what_is_changed_on_the_wire, both, end),
-        cmocka_unit_test_setup_teardown(what_is_changed_on_the_wire, both_aes, end),
-        cmocka_unit_test_setup_teardown(errors_quote_the_packet, both, end),
+        cmocka_unit_test_setup_teardown(only_headers_are_sealed, both, kit_end),
+        cmocka_unit_test_setup_teardown(only_headers_are_sealed, both_aes, kit_end),
+        cmocka_unit_test_setup_teardown(only_headers_are_sealed, one_of_each, kit_end),
+        cmocka_unit_test_setup_teardown(super_frames_make_trains, both, kit_end),
+        cmocka_unit_test_setup_teardown(who_has_not_said_so_gets_ordinary_messages, first_only, kit_end),
+        cmocka_unit_test_setup_teardown(what_came_whole_goes_on_whole, second_only, kit_end),
+        cmocka_unit_test_setup_teardown(only_own_sessions_packets_go_so, both, kit_end),
+        cmocka_unit_test_setup_teardown(nothing_but_esp_comes_so, both, kit_end),
+        cmocka_unit_test_setup_teardown(what_is_changed_on_the_wire, both, kit_end),
+        cmocka_unit_test_setup_teardown(what_is_changed_on_the_wire, both_aes, kit_end),
+        cmocka_unit_test_setup_teardown(errors_quote_the_packet, both, kit_end),
         cmocka_unit_test(as_others_make_them),
     };
     if (bw_crypto_init()) return 1;

@@ -1,21 +1,10 @@
 // Two linksets and a wire: handshake, renewal, loss, crossing, roaming, restart, clocks, several links, removal.
 #include "unit/core/link_world.h"
 
-// Two nodes that discovered each other on interface 1.
-static struct world *joined(uint8_t seed)
-{
-    struct world *w = w_new(seed, 2);
-    assert_int_equal(w_discovered(w, 0, 1, 1), 0);
-    assert_int_equal(w_discovered(w, 1, 0, 1), 0);
-    w_run(w, 100 * BW_MS);
-    assert_true(w_up(w, 0, 0) && w_up(w, 1, 0));
-    return w;
-}
-
 static void test_handshake(void **state)
 {
     (void)state;
-    struct world *w = joined(1);
+    struct world *w = w_joined(1);
     // One handshake only: the larger key waits for the smaller one.
     assert_int_equal(w->node[0].initiations + w->node[1].initiations, 1);
     bool smaller = memcmp(w->node[0].me.link_pk, w->node[1].me.link_pk, 32) < 0;
@@ -43,7 +32,7 @@ static void test_handshake(void **state)
 static void test_keylog(void **state)
 {
     (void)state;
-    struct world *w = joined(2);
+    struct world *w = w_joined(2);
     char text[BW_KEY_TEXT], want[128];
     snprintf(want, sizeof want, "LOCAL_STATIC_PRIVATE_KEY = %s\n", bw_base64_encode(w->node[0].me.link_sk, 32, text));
     assert_non_null(strstr(w->keylog, want));
@@ -63,7 +52,7 @@ static void hush(struct world *w, struct w_packet *p)
 static void test_late_renewal(void **state)
 {
     (void)state;
-    struct world *w = joined(30);
+    struct world *w = w_joined(30);
     hushed = w->node[0].initiations ? 0 : 1;
     w->tap = hush;
     w->every = 100 * BW_MS;
@@ -79,7 +68,7 @@ static void test_late_renewal(void **state)
 static void test_initiation_rate(void **state)
 {
     (void)state;
-    struct world *w = joined(31);
+    struct world *w = w_joined(31);
     unsigned before = w->node[0].initiations + w->node[1].initiations;
     for (int i = 0; i < 200; i++) { // restarts without end, or somebody playing them
         assert_int_equal(w_discovered(w, 0, 1, 1), 0);
@@ -95,7 +84,7 @@ static void test_initiation_rate(void **state)
 static void test_renewal(void **state)
 {
     (void)state;
-    struct world *w = joined(3);
+    struct world *w = w_joined(3);
     w->every = 100 * BW_MS;
     w->next_traffic = w->now;
     w_run(w, 600 * BW_S);
@@ -118,7 +107,7 @@ static void test_one_way(void **state)
 {
     (void)state;
     for (int listener = 0; listener < 2; listener++) {
-        struct world *w = joined((uint8_t)(4 + listener));
+        struct world *w = w_joined((uint8_t)(4 + listener));
         w->every = 500 * BW_MS;
         w->next_traffic = w->now;
         w->only_sender = !listener;
@@ -138,7 +127,7 @@ static void test_one_way(void **state)
 static void test_idle(void **state)
 {
     (void)state;
-    struct world *w = joined(6);
+    struct world *w = w_joined(6);
     w_run(w, 179 * BW_S);
     assert_true(w_up(w, 0, 0));
     struct keypair *tx, *rx[LINK_RX_KEYS];
@@ -259,7 +248,7 @@ static void test_roaming(void **state)
 static void test_bound_to_interface(void **state)
 {
     (void)state;
-    struct world *w = joined(41);
+    struct world *w = w_joined(41);
     struct keypair *tx, *rx[LINK_RX_KEYS];
     unsigned n;
     linkset_keys(w->node[0].ls, 0, &tx, rx, &n);
@@ -280,7 +269,7 @@ static void test_restart(void **state)
 {
     (void)state;
     for (int who = 0; who < 2; who++) {
-        struct world *w = joined((uint8_t)(50 + who));
+        struct world *w = w_joined((uint8_t)(50 + who));
         w->every = 50 * BW_MS;
         w->next_traffic = w->now;
         w_run(w, 30 * BW_S);
@@ -325,7 +314,7 @@ static void test_clock_set_back(void **state)
         w_free(w);
     }
     // And set back while running.
-    struct world *w = joined(61);
+    struct world *w = w_joined(61);
     w->every = 100 * BW_MS;
     w->next_traffic = w->now;
     w_run(w, 10 * BW_S);
@@ -474,7 +463,7 @@ static void test_no_answer(void **state)
 static void test_break_and_mend(void **state)
 {
     (void)state;
-    struct world *w = joined(95);
+    struct world *w = w_joined(95);
     w->every = 200 * BW_MS;
     w->next_traffic = w->now;
     w_run(w, 30 * BW_S);
@@ -495,7 +484,7 @@ static void test_break_and_mend(void **state)
 static void test_death(void **state)
 {
     (void)state;
-    struct world *w = joined(96);
+    struct world *w = w_joined(96);
     w->every = 200 * BW_MS;
     w->next_traffic = w->now;
     w_run(w, 10 * BW_S);
@@ -511,7 +500,7 @@ static void test_death(void **state)
 static void test_beacon_elsewhere(void **state)
 {
     (void)state;
-    struct world *w = joined(97);
+    struct world *w = w_joined(97);
     struct bw_endpoint before = w_info(w, 0, 0).endpoint, at = w_ll(3, 1);
     assert_int_equal(linkset_discovered(w->node[0].ls, w->node[1].me.link_pk, 1, &at, false, w->now), 0);
     struct bw_endpoint after = w_info(w, 0, 0).endpoint;

@@ -7,16 +7,6 @@
 #include "core/noise/noise.h"
 #include "core/noise/stamp.h"
 
-static struct world *joined(uint8_t seed)
-{
-    struct world *w = w_new(seed, 2);
-    assert_int_equal(w_discovered(w, 0, 1, 1), 0);
-    assert_int_equal(w_discovered(w, 1, 0, 1), 0);
-    w_run(w, 100 * BW_MS);
-    assert_true(w_up(w, 0, 0) && w_up(w, 1, 0));
-    return w;
-}
-
 static void inject(struct world *w, int to, uint32_t ifindex, struct bw_endpoint from, const uint8_t *p, size_t n)
 {
     struct w_node *node = &w->node[to];
@@ -52,7 +42,7 @@ static void some_identity(struct world *w, struct identity *id) // any key: as f
 static void test_malformed(void **state)
 {
     (void)state;
-    struct world *w = joined(1);
+    struct world *w = w_joined(1);
     uint8_t buf[200] = {0};
     for (unsigned type = 0; type < 6; type++) {
         for (size_t n = 0; n < sizeof buf; n++) {
@@ -106,7 +96,7 @@ static void test_forged(void **state)
 static void test_replays(void **state)
 {
     (void)state;
-    struct world *w = joined(3);
+    struct world *w = w_joined(3);
     int responder = w->last_initiation.to;
     struct w_packet recorded = w->last_initiation;
     struct bw_endpoint evil = w_ll(3, 1), evil2 = w_ll(3, 2), far = w_v4(3, 0);
@@ -134,7 +124,7 @@ static void keep_last_data(struct world *w, struct w_packet *p)
 static void test_data_replay(void **state)
 {
     (void)state;
-    struct world *w = joined(4);
+    struct world *w = w_joined(4);
     w->tap = keep_last_data;
     assert_true(w_send_data(&w->node[0], 0));
     w_run(w, 10 * BW_MS);
@@ -244,7 +234,7 @@ static void test_eager(void **state)
 static void test_flood(void **state)
 {
     (void)state;
-    struct world *w = joined(7);
+    struct world *w = w_joined(7);
     w->every = 100 * BW_MS;
     w->next_traffic = w->now;
     uint8_t junk[WG_INITIATION_LEN] = {WG_INITIATION};
