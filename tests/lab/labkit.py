@@ -420,10 +420,12 @@ class Lab:
     def pinging(self, node, address, interval=0.02):
         return Pinging(self, node, address, interval)
 
-    def capture(self, node, interface, file, *filter_):
-        """Starts tcpdump on an interface of a node; it is running when this returns. stop() it before reading the file."""
-        j = self.job(node, "tcpdump", "-n", "-U", "-Z", "root", "--immediate-mode", "-s", 0, "-B", 16384, "-i", interface, "-w", file,
-                     *filter_, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
+    def capture(self, node, interface, file, *filter_, whole=False):
+        """Starts tcpdump on an interface of a node; it is running when this returns. stop() it before reading the file. The kernel
+        keeps room for each packet's most bytes: 7,000 of 2,048 wait for a busy machine, or 250 whole super-frames."""
+        j = Capture(self.argv(node, "tcpdump", "-n", "-U", "-Z", "root", "--immediate-mode", "-s", 0 if whole else 2048, "-B", 16384,
+                              "-i", interface, "-w", file, *filter_), stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
+        self.jobs.append(j)
         line = j.process.stderr.readline()
         want(b"listening on" in line, f"tcpdump: {line!r}")
         return j
@@ -463,6 +465,31 @@ class Job:
             out = None
         self.output = out or self.output
         return self.process.returncode
+
+
+class Capture(Job):
+    """A tcpdump. It ends at once when it is told to, whatever it has not read yet; so stop() lets it fall asleep first, which it
+    does when there is nothing left to read. That may take seconds on a busy machine."""
+
+    def stop(self, sig=signal.SIGTERM, timeout=10):
+        end = time.monotonic() + timeout
+        while self.process.poll() is None and self._state() != "S" and time.monotonic() < end:
+            time.sleep(0.01)
+        return super().stop(sig, timeout)
+
+    def _state(self):
+        pid = str(self.process.pid)
+        try:
+            while True:     # it is the last child of what entered the namespace for it
+                with open(f"/proc/{pid}/task/{pid}/children") as f:
+                    children = f.read().split()
+                if not children:
+                    break
+                pid = children[-1]
+            with open(f"/proc/{pid}/stat") as f:
+                return f.read().rsplit(")", 1)[1].split()[0]
+        except OSError:     # it has ended
+            return None
 
 
 class Fetch(threading.Thread):

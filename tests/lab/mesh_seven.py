@@ -94,7 +94,7 @@ def nothing_on_the_wires_can_be_read():
             for iface in lab.run(node, "ls", "/sys/class/net").stdout.split():
                 if iface.startswith("to-") and iface != "to-internet":
                     file = f"{lab.dir}/{node}-{iface}.pcap"
-                    captures.append((file, lab.capture(node, iface, file)))
+                    captures.append((file, lab.capture(node, iface, file, whole=True)))
         lab.run("n7", "curl", "-s", "-m", "10", "-A", MARK, f"{WEB}/{MARK}", check=False)
         want(lab.fetch("n7", f"{WEB}/1M").size == 1_000_000, "a transfer")
         addresses = [ipaddress.ip_address(lab.address("n%d" % i)).packed for i in range(1, 8)]
