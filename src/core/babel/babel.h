@@ -167,7 +167,6 @@ void babel_each_route(const struct babel *b, void (*fn)(void *ctx, const struct 
 // Those lost a moment ago too, with the metric BABEL_INFINITY: no shorter prefix may be used for them.
 void babel_each_selected(const struct babel *b, void (*fn)(void *ctx, const struct babel_route *r), void *ctx);
 void babel_each_route_to(const struct babel *b, const struct bw_prefix *p, void (*fn)(void *ctx, const struct babel_route *r), void *ctx);
-uint32_t babel_count(const struct babel *b); // destinations, those without a selected route included
 void babel_each_source(const struct babel *b, void (*fn)(void *ctx, const struct babel_source *s), void *ctx);
 // The selected route to exactly p; false: none (out is untouched).
 bool babel_lookup(const struct babel *b, const struct bw_prefix *p, struct babel_route *out);

@@ -73,11 +73,6 @@ void babel_each_route_to(const struct babel *b, const struct bw_prefix *p, void 
     if (d) each_of(b, dest_index(b, d), true, fn, ctx);
 }
 
-uint32_t babel_count(const struct babel *b)
-{
-    return b->dest_count;
-}
-
 void babel_each_source(const struct babel *b, void (*fn)(void *ctx, const struct babel_source *s), void *ctx)
 {
     for (uint32_t i = 0; i < b->dest_top; i++) {
