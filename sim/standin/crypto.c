@@ -211,14 +211,14 @@ int bw_aead_open(struct bw_aead *a, uint8_t *out, const uint8_t *in, size_t n, c
 
 int bw_aead_seal_apart(struct bw_aead *a, uint8_t *text, size_t n, uint8_t tag[BW_TAG_LEN], const uint8_t nonce[12])
 {
-    tag_of(tag, text, n, NULL, 0, a->key, nonce, 12);
+    tag_of(tag, text, n, text, 0, a->key, nonce, 12);
     return 0;
 }
 
 int bw_aead_open_apart(struct bw_aead *a, uint8_t *text, size_t n, const uint8_t tag[BW_TAG_LEN], const uint8_t nonce[12])
 {
     uint8_t right[BW_TAG_LEN];
-    tag_of(right, text, n, NULL, 0, a->key, nonce, 12);
+    tag_of(right, text, n, text, 0, a->key, nonce, 12);
     return memcmp(right, tag, sizeof right) ? BW_ERR_AUTH : 0;
 }
 
