@@ -175,10 +175,10 @@ void neighbour_hello(struct babel *b, struct neighbour *n, const struct babel_tl
     bw_time interval = t->hello.interval_cs * 10 * BW_MS;
     bool was_dead = dead(n);
     unsigned lost;
-    if (t->hello.has_capability && !n->ifc->p.stock) {
-        bool other = n->byway && n->cap.epoch != t->hello.capability.epoch;
-        n->byway = true;
-        n->cap = t->hello.capability;
+    if (!n->ifc->p.stock && (t->hello.has_capability || n->byway)) { // byway has it in every Hello: without, a stock program has taken over
+        bool other = n->byway && (!t->hello.has_capability || n->cap.epoch != t->hello.capability.epoch);
+        n->byway = t->hello.has_capability;
+        n->cap = n->byway ? t->hello.capability : (struct babel_capability){0};
         if (other) restarted(b, n);
     }
     if (!history_add(h, t->hello.seqno, &lost)) {

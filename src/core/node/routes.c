@@ -91,9 +91,12 @@ static void on_neighbour(void *ctx, enum babel_neighbour_event e, const struct b
     struct node *n = ctx;
     struct link_info l;
     if (linkset_info(n->links, b->slot, &l)) return;
-    if (e == BABEL_UP || b->byway) linkset_set_stock(n->links, l.key, !b->byway);
-    bool light = b->up && b->byway && b->flags & BABEL_CAP_LIGHT;
-    linkset_set_light(n->links, b->slot, !light ? LIGHT_NO : b->flags & BABEL_CAP_AES ? LIGHT_AES : LIGHT_CHACHA);
+    // A stock program that was there before, at an address of its own, says nothing of the link any more when it dies.
+    if (e == BABEL_UP || b->byway) {
+        bool light = b->up && b->byway && b->flags & BABEL_CAP_LIGHT;
+        linkset_set_stock(n->links, l.key, !b->byway);
+        linkset_set_light(n->links, b->slot, !light ? LIGHT_NO : b->flags & BABEL_CAP_AES ? LIGHT_AES : LIGHT_CHACHA);
+    }
     if (e == BABEL_UP || e == BABEL_DOWN) {
         char addr[BW_ADDR_TEXT];
         node_event(n, e == BABEL_UP ? "neighbour-up" : "neighbour-down", "{\"address\":\"%s\",\"link\":%u,\"cost\":%u}",

@@ -352,6 +352,36 @@ static void byway_neighbour_that_restarts(void **state)
     bench_free(w);
 }
 
+static struct babel_neighbour last_neighbour;
+static void keep_neighbour(void *ctx, const struct babel_neighbour *n)
+{
+    (void)ctx;
+    last_neighbour = *n;
+}
+
+// The same address without our sub-TLV: nothing that the byway program before said of itself holds any longer.
+static void byway_neighbour_that_restarts_as_stock(void **state)
+{
+    (void)state;
+    struct bench *w = with_neighbours(1);
+    struct babel_capability c = {.version = 1, .flags = BABEL_CAP_LIGHT, .interval_cs = 35, .epoch = 5};
+    hello(w, 0, &c);
+    update(w, 0, D, 1, 1, 10);
+    babel_each_neighbour(w->b, keep_neighbour, NULL);
+    assert_true(last_neighbour.byway && last_neighbour.flags == BABEL_CAP_LIGHT);
+    hello(w, 0, NULL);
+    assert_int_equal(w->restarts, 1);
+    assert_int_equal(w->downs, 1);
+    assert_int_equal(via(w, D), -1);
+    babel_each_neighbour(w->b, keep_neighbour, NULL);
+    assert_false(last_neighbour.byway || last_neighbour.flags || last_neighbour.epoch);
+    w->count = 0;
+    run(w, 5 * BW_S);
+    assert_non_null(find(w, 0, BABEL_HELLO, NULL));
+    for (unsigned i = 0; i < w->count; i++) assert_false(w->log[i].t.type == BABEL_HELLO && w->log[i].t.hello.unicast); // nobody asks
+    bench_free(w);
+}
+
 static void acknowledges(void **state)
 {
     (void)state;
@@ -1041,7 +1071,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(finds_neighbours), cmocka_unit_test(link_needs_both_directions), cmocka_unit_test(silent_stock_neighbour_dies),
         cmocka_unit_test(byway_neighbour_dies_at_first_contact),
-        cmocka_unit_test(stock_neighbour_that_restarts), cmocka_unit_test(byway_neighbour_that_restarts), cmocka_unit_test(acknowledges),
+        cmocka_unit_test(stock_neighbour_that_restarts), cmocka_unit_test(byway_neighbour_that_restarts),
+        cmocka_unit_test(byway_neighbour_that_restarts_as_stock), cmocka_unit_test(acknowledges),
         cmocka_unit_test(announces_and_retracts), cmocka_unit_test(wildcard_retraction), cmocka_unit_test(unacknowledged_updates_are_repeated),
         cmocka_unit_test(feasibility), cmocka_unit_test(feasibility_wraps), cmocka_unit_test(unfeasible_update_of_selected),
         cmocka_unit_test(sources_are_collected), cmocka_unit_test(routes_expire), cmocka_unit_test(answers_route_requests),

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "sim/world.h"
+#include "wire/babel.h"
 
 static void start_all(struct world *w)
 {
@@ -110,12 +111,71 @@ static void a_client_finds_an_exit_and_leaves_a_dead_one(void **state)
     world_free(w);
 }
 
+// What node 0 sends to its only neighbour in light messages.
+static enum light light_of_0(const struct world *w)
+{
+    const struct fwd_snapshot *s = w->nodes[0].snapshot;
+    return s && s->link_count ? s->links[0].light : LIGHT_NO;
+}
+static bool light_is_on(const struct world *w) { return light_of_0(w) != LIGHT_NO; }
+static bool light_is_off(const struct world *w) { return light_of_0(w) == LIGHT_NO; }
+
+// A Hello and an IHU to node 0 as of a stock program with its neighbour's keys and the address fe80::last.
+static void stock_hello(struct world *w, uint8_t last, uint16_t seqno)
+{
+    static const struct bw_addr group = {{0xff, 0x02, [13] = 1, [15] = 6}};
+    struct world_node *n = &w->nodes[0];
+    struct bw_addr own = identity_linklocal(n->id.router_id), from = {{0xfe, 0x80, [15] = last}};
+    uint8_t buf[100];
+    struct babel_writer x;
+    if (!last) from = identity_linklocal(w->nodes[1].id.router_id);
+    babel_write_begin(&x, buf, sizeof buf);
+    assert_true(babel_write_hello(&x, false, seqno, 400, 0, NULL));
+    assert_true(babel_write_ihu(&x, &own, 96, 1200, NULL));
+    struct fwd_punt p = {.kind = FWD_PUNT_BABEL, .inner_src = from, .inner_dst = group, .data = buf};
+    p.len = (uint32_t)babel_write_end(&x);
+    node_punt(n->node, &p, world_local(n), clock_wall_ns(&n->clock, w->now));
+    world_turn(w, n);
+}
+
+static void stock_programs_get_no_light_messages(void **state)
+{
+    (void)state;
+    struct world *w = world_new(5, 2, NULL);
+    assert_true(world_link(w, 0, 1, &(struct wire){.delay_us = 1000}, true) >= 0);
+    start_all(w);
+    until(w, all_reach, 10);
+    until(w, light_is_on, 1);
+    stock_hello(w, 77, 1);
+    until(w, light_is_off, 1);
+    // byway is started again: what the stock program said before does not count, nor that it is missed.
+    world_crash(w, 1);
+    world_start(w, 1);
+    until(w, light_is_on, 20);
+    stock_hello(w, 77, 2);
+    for (unsigned i = 0; i < 300; i++) {
+        world_run(w, w->now + 100 * BW_MS);
+        assert_true(light_is_on(w));
+    }
+    // A stock program with the address that byway had.
+    world_crash(w, 1);
+    stock_hello(w, 0, 9);
+    until(w, light_is_off, 1);
+    for (uint16_t i = 0; i < 10; i++) {
+        stock_hello(w, 0, (uint16_t)(10 + i));
+        world_run(w, w->now + 4 * BW_S);
+        assert_true(light_is_off(w));
+    }
+    world_free(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(three_in_a_line_reach_each_other),
         cmocka_unit_test(a_ring_heals_when_a_node_dies_and_when_it_comes_back),
         cmocka_unit_test(a_client_finds_an_exit_and_leaves_a_dead_one),
+        cmocka_unit_test(stock_programs_get_no_light_messages),
     };
     return bw_crypto_init() || cmocka_run_group_tests(tests, NULL, NULL);
 }
