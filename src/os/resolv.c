@@ -252,6 +252,7 @@ static int set_file(struct os_resolv *r, const struct bw_addr *servers, size_t c
     bw_put(&t, "%s", r->marker);
     for (size_t i = 0; i < count; i++) bw_put(&t, "nameserver %s\n", bw_addr_text(&servers[i], addr));
     keep_options(&t, now);
+    if (t.full) return os_why(BW_ERR_RANGE, why, n, "%s is too long for our name servers as well and stays as it is", r->path);
     read_text(r->path, now);
     if (!strcmp(now, text)) return 0;
     int err = is_ours(r, now) ? 0 : save_current(r, why, n);

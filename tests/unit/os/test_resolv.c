@@ -19,7 +19,7 @@
 #include "unit/os/space.h"
 
 static bool have_space;
-static char why[OS_WHY], conf[OS_PATH], saved[OS_PATH], text[4096];
+static char why[OS_WHY], conf[OS_PATH], saved[OS_PATH], text[8192];
 static struct bw_addr servers[2];
 
 static int enter(void **state)
@@ -106,6 +106,26 @@ static void what_others_write_stays(void **state)
     os_resolv_close(r);
     assert_string_equal(get(conf), "nameserver 198.51.100.2\n");
     assert_int_equal(access(saved, F_OK), -1);
+}
+
+static void one_that_is_too_long_stays(void **state)
+{
+    (void)state;
+    static char lines[8192];
+    static const char line[] = "search a-rather-long-name.example.org\n";
+    const char *fewer = lines + 10 * strlen(line);
+    for (size_t n = 0; n + sizeof line <= sizeof lines; n += sizeof line - 1) memcpy(lines + n, line, sizeof line);
+    put(conf, lines);
+    struct os_resolv *r = opened(conf);
+    assert_int_equal(os_resolv_set(r, servers, 2, why, sizeof why), BW_ERR_RANGE); // whole or not at all
+    assert_non_null(strstr(why, "too long"));
+    assert_non_null(strstr(get(conf), lines));
+    put(conf, fewer);
+    assert_int_equal(os_resolv_set(r, servers, 2, why, sizeof why), 0);
+    assert_non_null(strstr(get(conf), "nameserver fd00::53\n"));
+    assert_non_null(strstr(get(conf), fewer));
+    os_resolv_close(r);
+    assert_string_equal(get(conf), fewer);
 }
 
 static void links_and_nothing_at_all(void **state)
@@ -240,6 +260,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(put_and_put_back),
         cmocka_unit_test(what_others_write_stays),
+        cmocka_unit_test(one_that_is_too_long_stays),
         cmocka_unit_test(links_and_nothing_at_all),
         cmocka_unit_test(after_a_kill),
         cmocka_unit_test(a_mount_of_its_own),
