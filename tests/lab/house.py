@@ -148,8 +148,9 @@ def segments_are_held_to_what_the_tunnel_carries():
         wait_until(h.online, 20, "the house online")
         wait_until(lambda: h.online(WEB6 + "/", "-6"), 10, "by IPv6")
         at = [("n1", "lan0"), ("n1", "byway0"), (lab.exit_of("n1"), "byway0"), (lab.exit_of("n1"), "internet")]
-        jobs = [lab.job(node, "tcpdump", "-n", "-l", "-Z", "root", "--immediate-mode", "-i", interface, "tcp port 80 or (ip6 and tcp)", stdout=-1, stderr=-1)
-                for node, interface in at]
+        jobs = [labkit.Capture(lab.argv(node, "tcpdump", "-n", "-l", "-Z", "root", "--immediate-mode", "-i", interface, "tcp port 80 or (ip6 and tcp)"),
+                               stdout=-1, stderr=-1) for node, interface in at]
+        lab.jobs += jobs
         for j in jobs:
             while b"listening" not in j.process.stderr.readline():
                 want(j.process.poll() is None, "tcpdump has ended")
