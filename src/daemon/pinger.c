@@ -19,7 +19,7 @@ struct pinger {
     bool trace;
     uint16_t seq;            // of the last request sent, from 1
     uint32_t sent, received;
-    bw_time at[64];          // when seq % 64 was sent
+    bw_time at[64];          // when seq % 64 was sent; 0: answered
     bw_time end;             // ping: BW_NEVER until all are sent
     // trace: the hop being asked
     uint32_t hop, hop_answers, silent;
@@ -204,7 +204,10 @@ static void on_reply(void *ctx, const struct os_icmp_reply *r)
 {
     struct pinger *p = ctx;
     if (!p->reply || p->asking || !bw_addr_eq(&r->target, &p->ask.address) || (uint16_t)(p->seq - r->seq) >= 64) return;
-    double rtt = (double)(r->at - p->at[r->seq % 64]) / 1000.0;
+    bw_time *sent = &p->at[r->seq % 64];
+    if (!*sent) return; // the answer was doubled on its way
+    double rtt = (double)(r->at - *sent) / 1000.0;
+    if (p->trace || r->kind == OS_ICMP_ECHO) *sent = 0; // a ping may be answered although a node on the way said that it could not be
     if (p->trace) trace_reply(p, r, rtt);
     else ping_reply(p, r, rtt);
 }

@@ -2,11 +2,12 @@
 """[internet] share: which interface, and what is said when it can't be."""
 # tests/run: timeout=60
 import os
+import re
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import labkit
-from labkit import Lab, want, wait_until
+from labkit import WEB4, Lab, want, wait_until
 
 
 @labkit.test
@@ -20,6 +21,19 @@ def an_uplink_that_is_named_is_shared_while_it_has_the_default_route():
         lab.run("n1", "ip", "route", "replace", "default", "via", "203.0.113.1", "dev", "wan")
         wait_until(lambda: lab.status("n1")["share"]["state"] == "on" and lab.online("n2", "http://198.51.100.80/"), 20, "it is shared")
         want("share-interface" not in lab.problems("n1"), "the problem is still told")
+
+
+@labkit.test
+def answers_that_come_twice_count_once():
+    with Lab(text="link 1 2\nnode 1 internet share\n") as lab:
+        here = WEB4.removeprefix("http://")
+        wait_until(lambda: lab.reaches("n1", here), 20, "Internet at n1")
+        lab.link("n1", "internet", "duplicate=100%", "delay=5ms")
+        want("DUP!" in lab.run("n1", "ping", "-n", "-c", 2, "-i", 0.2, here).stdout, "nothing comes twice")
+        out = lab.byway("n1", "ping", here, "--count", "6", "--interval", 100).stdout
+        want(sorted(re.findall(r"^(\d+): .* answers in", out, re.M)) == [str(i) for i in range(1, 7)] and "6 sent, 6 answered, 0 % lost" in out, out)
+        out = lab.byway("n1", "trace", here).stdout
+        want("lost" not in out and here in out, out)
 
 
 labkit.main()
