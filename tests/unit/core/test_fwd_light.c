@@ -272,6 +272,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(only_headers_are_sealed, both_aes, kit_end),
         cmocka_unit_test_setup_teardown(only_headers_are_sealed, one_of_each, kit_end),
         cmocka_unit_test_setup_teardown(super_frames_make_trains, both, kit_end),
+        cmocka_unit_test_setup_teardown(super_frames_make_trains, both_aes, kit_end),
+        cmocka_unit_test_setup_teardown(super_frames_make_trains, first_only, kit_end), // a whole train changes its type in place
         cmocka_unit_test_setup_teardown(who_has_not_said_so_gets_ordinary_messages, first_only, kit_end),
         cmocka_unit_test_setup_teardown(what_came_whole_goes_on_whole, second_only, kit_end),
         cmocka_unit_test_setup_teardown(only_own_sessions_packets_go_so, both, kit_end),
