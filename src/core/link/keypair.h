@@ -93,8 +93,8 @@ int keypair_seal(struct keypair *k, unsigned thread, uint8_t *buf, size_t n, siz
 // BW_ERR_SHORT, BW_ERR_AUTH, BW_ERR_REPLAY, BW_ERR_AGAIN (keys too old). The replay window is consulted after the tag.
 int keypair_open(struct keypair *k, unsigned thread, uint8_t *buf, size_t n, bw_time now) BW_NODISCARD;
 // Likewise light messages; the packet has at least LIGHT_SEALED bytes and is not padded. LIGHT_AES only if the keypair was made
-// with aes. What keypair_open_light returns is
-// authentic in its first LIGHT_SEALED bytes and its length, which must be the one in them; else BW_ERR_MALFORMED.
+// with aes. What keypair_open_light returns is authentic in its first LIGHT_SEALED bytes and its length, which must be the one
+// in them; else BW_ERR_MALFORMED. The rest is whatever arrived: anybody on the wire may have changed it.
 int keypair_seal_light(struct keypair *k, unsigned thread, enum light how, uint8_t *buf, size_t n, bw_time now) BW_NODISCARD;
 int keypair_open_light(struct keypair *k, unsigned thread, uint8_t *buf, size_t n, bw_time now) BW_NODISCARD;
 
