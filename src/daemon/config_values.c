@@ -248,10 +248,11 @@ static int set_host(const char *s, size_t len, struct config_endpoint *e, char *
     e->literal = !bw_addr_parse(bare, &e->addr);
     if (e->literal) {
         bool v6 = strchr(bare, ':');
+        struct bw_addr any4 = bw_addr_v4((const uint8_t[4]){0});
         if (scope && !bw_addr_is_linklocal(&e->addr)) return SAY("only a link-local address takes %%INTERFACE");
         if (v6 && !scope && bw_addr_is_linklocal(&e->addr))
             return SAY("a link-local address needs its interface: [%.60s%%eth0]", bare);
-        if (bw_addr_is_zero(&e->addr) || bw_addr_is_multicast(&e->addr))
+        if (bw_addr_is_zero(&e->addr) || bw_addr_eq(&e->addr, &any4) || bw_addr_is_multicast(&e->addr))
             return SAY("nobody can be reached at `%.60s`", bare);
         return 0;
     }
@@ -312,6 +313,7 @@ int value_probes(const char *s, struct config_internet *c, char *why)
         if (c->probe_count == CONFIG_PROBES) return SAY("more than %d probes", CONFIG_PROBES);
         if (value_endpoint(item, false, &c->probes[c->probe_count], more)) return SAY("`%.60s`: %.150s", item, more);
         if (!c->probes[c->probe_count].literal) return SAY("`%.60s`: an address is needed, since a name proves nothing when DNS fails", item);
+        if (bw_addr_is_linklocal(&c->probes[c->probe_count].addr)) return SAY("`%.60s`: who answers on the wire proves no Internet", item);
         c->probe_count++;
     }
     return got;

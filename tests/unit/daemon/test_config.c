@@ -276,6 +276,11 @@ static void test_values(void **state)
     bad_value("internet", "probe = 1.2.3.4:0", "not a port");
     bad_value("internet", "probe = 1.2.3.4, www.example.net:80", "an address is needed");
     bad_value("internet", "probe = 1.2.3.400", "neither an address nor");
+    bad_value("internet", "probe = 0.0.0.0:80", "nobody can be reached"); // it would reach this machine
+    bad_value("internet", "probe = ::", "nobody can be reached");
+    bad_value("internet", "probe = ff02::1", "nobody can be reached");
+    bad_value("internet", "probe = [fe80::1%eth0]:80", "on the wire");
+    bad_value("internet", "probe = 1.2.3.4,169.254.1.1", "on the wire");
     bad_value("firewall", "allow = ssh", "not a rule");
     bad_value("firewall", "allow = tcp/", "not a port");
     bad_value("firewall", "allow = tcp/70000", "not a port");
