@@ -69,7 +69,7 @@ def tshark(folder, fields, *options, all_layers=False, timeout=120):
     with open(wg, "w") as f:
         f.write("\n".join(x for x in logged(folder) if " = " in x) + "\n")
     opened = os.path.join(folder, "opened")
-    want(light_kit.open_light(os.path.join(folder, "pcap"), wg, opened) > 500, "hardly any light messages")
+    want(light_kit.open_light(os.path.join(folder, "pcap"), wg, opened) > 100, "hardly any light messages")
     out = command("tshark", "-r", opened, "-d", "udp.port==4870,wg", "-o", f"wg.keylog_file:{wg}",
                   "-o", "wg.dissect_packet:TRUE", *options, "-T", "fields", "-E", f"occurrence={'a' if all_layers else 'l'}",
                   *(w for f in fields for w in ("-e", f)), timeout=timeout).stdout
