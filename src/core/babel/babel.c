@@ -22,6 +22,7 @@ bw_time babel_jitter(struct babel *b, bw_time lo, bw_time hi)
 static void leapt(struct babel *b, bw_time due, bw_time now)
 {
     uint16_t by = (uint16_t)(now / BW_S - due / BW_S);
+    b->unsure_until = now + HOLD_MAX;
     if (b->holding) {
         b->start += now - due;
         b->hold_until += now - due;

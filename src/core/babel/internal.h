@@ -201,6 +201,7 @@ struct babel {
     bw_time wanted_until;
     bool holding;
     bw_time hold_until;
+    bw_time unsure_until; // the clock has leapt: who is silent by that may well live and know nothing
     enum stage stage;
     bw_time stage_at, shutdown_deadline;
 

@@ -257,7 +257,7 @@ static void look_again(struct babel *b, struct dest *d)
 {
     dest_select(b, d);
     if (d->flags & DEST_HELD) {
-        if (!all_know(b, d->switched) && !passed_16(d->held_until, now_s(b))) {
+        if ((b->now < b->unsure_until || !all_know(b, d->switched)) && !passed_16(d->held_until, now_s(b))) {
             dest_look_later(b, d);
             return;
         }
