@@ -85,7 +85,7 @@ def nothing_left(lab):
     want(not dnsmasq(lab), "dnsmasq is left")
     for i in ("lan0", "lan1"):
         text = lab.run("n1", "ip", "-o", "addr", "show", "dev", i, check=False).stdout
-        want("10." not in text and "fd" not in text.replace("fe80", ""), f"addresses are left on {i}: {text}")
+        want(not re.search(r"inet 10\.|inet6 fd", text), f"addresses are left on {i}: {text}")
     want("byway" not in lab.run("n1", "nft", "list", "ruleset").stdout, "rules are left")
     want(lab.run("n1", "cat", "/proc/sys/net/ipv4/ip_forward").stdout.strip() == "0", "forwarding is left on")
 

@@ -96,6 +96,8 @@ def resolved(lab):
     if not shutil.which("dbus-daemon"):
         labkit.skip("dbus-daemon is not installed")
     furnish(lab, "systemd-resolved")
+    if "not found" in lab.run("n1", "ldd", "/usr/lib/systemd/systemd-resolved").stdout:
+        labkit.skip("what systemd-resolved is linked with is not installed (apt install libsystemd-shared)")
     lab.run("n1", "sh", "-ec", """mkdir -p /run/dbus /run/systemd/resolve /etc/systemd/resolved.conf.d
         getent passwd systemd-resolve >/dev/null || echo 'systemd-resolve:x:981:981::/:/usr/sbin/nologin' >>/etc/passwd
         getent group systemd-resolve >/dev/null || echo 'systemd-resolve:x:981:' >>/etc/group
