@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """The life of exits: killed, black-holed, restarted under many clients; preferred and refused ones; what a client can't reach;
 who had which address."""
-# tests/run: timeout=600
+# tests/run: timeout=600 longer
 import json
 import os
 import re
