@@ -81,8 +81,8 @@ static int seal(struct bw_aead *a, uint8_t *out, const uint8_t *in, size_t n, co
     return EVP_CIPHER_CTX_get_params(a->ctx, a->tag_param) ? 0 : BW_ERR_SYS;
 }
 
-static int open(struct bw_aead *a, uint8_t *out, const uint8_t *in, size_t n, const void *ad, size_t ad_len,
-                const uint8_t *tag, const uint8_t nonce[12])
+static int unseal(struct bw_aead *a, uint8_t *out, const uint8_t *in, size_t n, const void *ad, size_t ad_len,
+                  const uint8_t *tag, const uint8_t nonce[12])
 {
     uint8_t none[BW_TAG_LEN];
     int len, err;
@@ -106,7 +106,7 @@ int bw_aead_open(struct bw_aead *a, uint8_t *out, const uint8_t *in, size_t n, c
 {
     if (n < BW_TAG_LEN) return BW_ERR_SHORT;
     n -= BW_TAG_LEN;
-    return open(a, out, in, n, ad, ad_len, in + n, nonce);
+    return unseal(a, out, in, n, ad, ad_len, in + n, nonce);
 }
 
 int bw_aead_seal_apart(struct bw_aead *a, uint8_t *text, size_t n, uint8_t tag[BW_TAG_LEN], const uint8_t nonce[12])
@@ -116,7 +116,7 @@ int bw_aead_seal_apart(struct bw_aead *a, uint8_t *text, size_t n, uint8_t tag[B
 
 int bw_aead_open_apart(struct bw_aead *a, uint8_t *text, size_t n, const uint8_t tag[BW_TAG_LEN], const uint8_t nonce[12])
 {
-    return open(a, text, text, n, NULL, 0, tag, nonce);
+    return unseal(a, text, text, n, NULL, 0, tag, nonce);
 }
 
 // Messages of several lengths, sealed by an EVP_CipherInit_ex2 each and by the parameter, must be equal, with and without
