@@ -50,9 +50,10 @@ struct view_peer {
     uint8_t key[32];
     bool stock; // not a byway node: has no mesh address
     struct bw_addr address;
-    char link[VIEW_LINK]; // interface name, or "peer NAME" for a configured endpoint
+    char link[VIEW_LINK]; // interface name, or "peer NAME" for a configured endpoint; "" while there is none
     struct bw_endpoint endpoint;
-    char state[16];      // "up", "silent" (has keys, but nothing comes back), "connecting", "idle"
+    // "up", "silent" (has keys, but nothing comes back), "connecting", "idle", "waiting" (listed without an endpoint: it must come)
+    char state[16];
     int64_t rtt_us;      // -1: not measured
     uint32_t cost;       // Babel cost; 65535: unusable
     uint64_t rx_bytes, tx_bytes;

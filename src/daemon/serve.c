@@ -42,12 +42,22 @@ static void explain_listed(struct daemon *d, struct view_status *v)
                          "no neighbours are looked for there; peers that are listed are reached all the same");
 }
 
+static void explain_share(struct daemon *d, struct view_status *v)
+{
+    const struct config_internet *c = &d->config.internet;
+    char text[sizeof v->problems[0].text];
+    if (c->share != CONFIG_SHARE_INTERFACE || d->problems[PROBLEM_SHARE].on || if_nametoindex(c->share_interface)) return;
+    snprintf(text, sizeof text, "%s, whose connection is to be shared, is not there", c->share_interface);
+    view_add_problem(v, "share-interface", text, "is the name right (`ip link` lists them)? share = auto finds the one that leads to the Internet");
+}
+
 static void on_status(void *ctx, struct view_status *v)
 {
     struct daemon *d = ctx;
     node_view_status(d->node, v, os_clock_now());
     explain_interfaces(d, v);
     explain_listed(d, v);
+    explain_share(d, v);
     for (int i = 0; i < PROBLEMS; i++)
         if (d->problems[i].on) view_add_problem(v, d->problems[i].view.code, d->problems[i].view.text, d->problems[i].view.hint);
 }
@@ -373,32 +383,45 @@ static void on_wg_device(void *ctx, struct uapi_device *v)
     v->fwmark = NETCONF_MARK;
 }
 
+struct wg_list {
+    struct linkset *ls;
+    uapi_peer_fn *fn;
+    void *arg;
+};
+
+static void wg_peer(void *ctx, const struct link_info *l)
+{
+    struct wg_list *w = ctx;
+    struct link_peer listed;
+    struct uapi_peer p = {.endpoint = l->endpoint, .keepalive_s = l->keepalive_s};
+    memcpy(p.key, l->key, sizeof p.key);
+    if (!linkset_get_peer(w->ls, l->key, &listed) && listed.has_psk) {
+        p.has_psk = true;
+        memcpy(p.psk, listed.psk, sizeof p.psk);
+    }
+    if (l->last_handshake) {
+        uint64_t at = os_clock_unix_ns() - (os_clock_now() - l->last_handshake) * 1000;
+        p.last_handshake_s = at / 1000000000u;
+        p.last_handshake_ns = (uint32_t)(at % 1000000000u);
+    }
+    if (l->shared) {
+        p.rx_bytes = atomic_load_explicit(&l->shared->rx_bytes, memory_order_relaxed);
+        p.tx_bytes = atomic_load_explicit(&l->shared->tx_bytes, memory_order_relaxed);
+    }
+    w->fn(w->arg, &p);
+    explicit_bzero(&listed, sizeof listed);
+    explicit_bzero(&p, sizeof p);
+}
+
 static void on_wg_peers(void *ctx, uapi_peer_fn *fn, void *arg)
 {
     struct daemon *d = ctx;
-    struct linkset *ls = node_links(d->node);
-    uint64_t unix_ns = os_clock_unix_ns(), now = os_clock_now();
-    for (int slot = -1; (slot = linkset_next(ls, slot)) >= 0;) {
+    struct wg_list w = {node_links(d->node), fn, arg};
+    for (int slot = -1; (slot = linkset_next(w.ls, slot)) >= 0;) {
         struct link_info l;
-        struct link_peer listed;
-        if (linkset_info(ls, (uint16_t)slot, &l)) continue;
-        struct uapi_peer p = {.endpoint = l.endpoint, .keepalive_s = l.keepalive_s};
-        memcpy(p.key, l.key, sizeof p.key);
-        if (!linkset_get_peer(ls, l.key, &listed) && listed.has_psk) {
-            p.has_psk = true;
-            memcpy(p.psk, listed.psk, sizeof p.psk);
-        }
-        if (l.last_handshake) {
-            uint64_t at = unix_ns - (now - l.last_handshake) * 1000;
-            p.last_handshake_s = at / 1000000000u;
-            p.last_handshake_ns = (uint32_t)(at % 1000000000u);
-        }
-        if (l.shared) {
-            p.rx_bytes = atomic_load_explicit(&l.shared->rx_bytes, memory_order_relaxed);
-            p.tx_bytes = atomic_load_explicit(&l.shared->tx_bytes, memory_order_relaxed);
-        }
-        fn(arg, &p);
+        if (!linkset_info(w.ls, (uint16_t)slot, &l)) wg_peer(&w, &l);
     }
+    linkset_each_waiting(w.ls, wg_peer, &w);
 }
 
 static int on_wg_set(void *ctx, const struct uapi_peer_set *s)

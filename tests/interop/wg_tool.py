@@ -28,6 +28,21 @@ with step("wg show names key and port"):
     check(first[1] == ba.key and first[2] == "4870", "dump begins with %s" % first[1:])
 with step("wg show, as people read it, hides the private key"):
     check("private key: (hidden)" in a.run("wg", "show", "bwa"), a.run("wg", "show", "bwa"))
+with step("a peer without an endpoint is shown while it is waited for, and its settings with it"):
+    def codes():
+        return {p["code"] for p in ba.get("status")["problems"]}
+    silent, psk = netkit.wg_keys()[1], a.run("wg", "genpsk").strip()
+    check("no-interfaces" in codes(), "no peer and no interface: %s" % codes())
+    a.run("wg", "set", "bwa", "peer", silent, "persistent-keepalive", "7", "preshared-key", netkit.write("silent", psk + "\n"))
+    rows = {r.split("\t")[0]: r.split("\t") for r in show().strip().split("\n")[1:]}
+    check(silent in rows and rows[silent][1] == psk and rows[silent][2] == "(none)" and rows[silent][7] == "7", str(rows))
+    mine = [p for p in ba.get("peers") if p["key"] == silent]
+    check(len(mine) == 1 and mine[0]["state"] == "waiting" and mine[0]["endpoint"] is None and mine[0]["source"] == "command" and
+          mine[0]["last_handshake_s"] is None and mine[0]["cost"] == 65535, str(mine))
+    check("no-interfaces" not in codes() and ba.get("status")["peers"] == 0, "a peer is listed: %s" % codes())
+    check("waiting" in ba.cli("peers") and "Neighbours  0, 1 not connected" in ba.cli("status"), ba.cli("peers") + ba.cli("status"))
+    ba.cli("peer", "remove", silent)
+    check(silent not in show("peers") and all(p["key"] != silent for p in ba.get("peers")), "it is still there")
 with step("wg set adds a peer, and the link comes up"):
     a.run("wg", "set", "bwa", "peer", stock.public, "endpoint", "192.0.2.2:51820", "persistent-keepalive", "5")
     check(stock.public in show("peers"), "not in wg show peers")

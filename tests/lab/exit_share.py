@@ -24,6 +24,15 @@ def an_uplink_that_is_named_is_shared_while_it_has_the_default_route():
 
 
 @labkit.test
+def an_uplink_that_is_named_but_is_not_there_is_told():
+    with Lab(text="link 1 2\nnode 1 set internet.share=wam0\n") as lab:
+        told = [p for p in lab.status("n1")["problems"] if p["code"] == "share-interface"]
+        want(len(told) == 1 and told[0]["text"].startswith("wam0,") and told[0]["hint"], f"{told}")
+        lab.run("n1", "ip", "link", "add", "wam0", "type", "bridge")
+        want("share-interface" not in lab.problems("n1"), "the problem is still told")
+
+
+@labkit.test
 def answers_that_come_twice_count_once():
     with Lab(text="link 1 2\nnode 1 internet share\n") as lab:
         here = WEB4.removeprefix("http://")

@@ -28,6 +28,7 @@
 
 #define LINK_NAME 64
 #define LINK_SLOTS_MAX 4096 // hard limit of linkset_config.max_links
+#define LINK_SLOT_NONE UINT16_MAX
 #define LINK_LINKS_DEFAULT 1024
 #define LINK_HALF_OPEN_MAX 64   // links of unlisted keys whose handshake nobody has confirmed yet; the oldest gives way
 #define LINK_UNPROVEN_MAX 128   // links to unlisted keys of beacons that have not shaken hands yet; the oldest gives way
@@ -200,6 +201,10 @@ struct link_info {
 };
 int linkset_info(const struct linkset *ls, uint16_t slot, struct link_info *out) BW_NODISCARD; // BW_ERR_NOTFOUND
 int linkset_next(const struct linkset *ls, int after); // next slot in use after `after` (-1: the first); -1: no more
+// Listed keys that have no link: they named no endpoint, and their owner has not come. As a link_info without a slot
+// (LINK_SLOT_NONE), endpoint and counters.
+typedef void link_waiting_fn(void *ctx, const struct link_info *info);
+void linkset_each_waiting(const struct linkset *ls, link_waiting_fn *fn, void *ctx);
 // Borrowed pointers. *tx NULL: nothing may be sent. rx: those that may receive, *rx_count of them.
 void linkset_keys(const struct linkset *ls, uint16_t slot, struct keypair **tx, struct keypair *rx[LINK_RX_KEYS],
                   unsigned *rx_count);

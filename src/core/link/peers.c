@@ -231,6 +231,19 @@ int linkset_get_peer(const struct linkset *ls, const uint8_t key[BW_KEY_LEN], st
     return 0;
 }
 
+void linkset_each_waiting(const struct linkset *ls, link_waiting_fn *fn, void *ctx)
+{
+    const struct peer *p;
+    TAILQ_FOREACH(p, &ls->listed, order) {
+        if (!LIST_EMPTY(&p->links)) continue;
+        struct link_info i = {.slot = LINK_SLOT_NONE, .addr = p->addr, .kind = p->kind, .source = p->listing.source, .listed = true,
+                              .internet = p->listing.internet, .has_psk = p->listing.has_psk, .keepalive_s = p->listing.keepalive_s};
+        memcpy(i.key, p->key, BW_KEY_LEN);
+        memcpy(i.name, p->listing.name, sizeof i.name);
+        fn(ctx, &i);
+    }
+}
+
 static bool unproven(const struct link *l)
 {
     return l->beacon_at && !l->last_handshake && !l->peer->listed;

@@ -39,7 +39,8 @@ static void link_name(const struct node *n, const struct link_info *l, char out[
 {
     if (l->on_link) snprintf(out, VIEW_LINK, "%s", node_iface_name(n, l->ifindex));
     else if (l->name[0]) snprintf(out, VIEW_LINK, "peer %s", l->name);
-    else bw_endpoint_text(&l->endpoint, out);
+    else if (l->endpoint.port) bw_endpoint_text(&l->endpoint, out);
+    else out[0] = 0;
 }
 
 static struct babel_side babel_side(struct node *n, uint16_t slot)
@@ -60,16 +61,24 @@ static bool is_silent(const struct node *n, const struct link_info *l, const str
     return l->asking && n->now - heard > SILENT_LINK;
 }
 
+// Before they have met, a key that gives a mesh address is taken for a byway node's: one in 256 others does, too.
+static bool is_stock(const struct link_info *l, const struct babel_side *side)
+{
+    if (l->kind != LINK_KIND_UNKNOWN || side->byway) return l->kind != LINK_KIND_BYWAY && !side->byway;
+    return l->state == LINK_UP;
+}
+
 static void fill_peer(struct node *n, const struct link_info *l, struct view_peer *v)
 {
     struct babel_side side = babel_side(n, l->slot);
-    *v = (struct view_peer){.stock = l->kind != LINK_KIND_BYWAY && !side.byway, .address = l->addr, .endpoint = l->endpoint,
+    *v = (struct view_peer){.stock = is_stock(l, &side), .address = l->addr, .endpoint = l->endpoint,
                             .rtt_us = side.rtt_us, .cost = side.cost, .last_handshake_s = -1};
     memcpy(v->key, l->key, sizeof v->key);
     const char *told = l->slot < n->slots ? n->neighbours[l->slot].name : "";
     snprintf(v->name, sizeof v->name, "%s", l->name[0] ? l->name : told);
     link_name(n, l, v->link);
-    snprintf(v->state, sizeof v->state, "%s", is_silent(n, l, &side) ? "silent" : link_state_name(l->state));
+    snprintf(v->state, sizeof v->state, "%s",
+             l->slot == LINK_SLOT_NONE ? "waiting" : is_silent(n, l, &side) ? "silent" : link_state_name(l->state));
     snprintf(v->source, sizeof v->source, "%s", link_source_name(l->source));
     if (l->shared) {
         v->rx_bytes = atomic_load_explicit(&l->shared->rx_bytes, memory_order_relaxed);
@@ -78,8 +87,23 @@ static void fill_peer(struct node *n, const struct link_info *l, struct view_pee
     if (l->last_handshake) v->last_handshake_s = (int64_t)((n->now - l->last_handshake) / BW_S);
 }
 
+struct peer_list {
+    struct node *n;
+    view_peer_fn *fn;
+    void *ctx;
+};
+
+static void waiting_view(void *ctx, const struct link_info *l)
+{
+    struct peer_list *list = ctx;
+    struct view_peer v;
+    fill_peer(list->n, l, &v);
+    list->fn(list->ctx, &v);
+}
+
 void node_view_peers(struct node *n, view_peer_fn *fn, void *ctx, bw_time now)
 {
+    struct peer_list waiting = {n, fn, ctx};
     n->now = now;
     for (int slot = -1; (slot = linkset_next(n->links, slot)) >= 0;) {
         struct link_info l;
@@ -88,6 +112,7 @@ void node_view_peers(struct node *n, view_peer_fn *fn, void *ctx, bw_time now)
         fill_peer(n, &l, &v);
         fn(ctx, &v);
     }
+    linkset_each_waiting(n->links, waiting_view, &waiting);
 }
 
 const char *node_name_of(struct node *n, const struct bw_addr *a)
@@ -171,10 +196,17 @@ void view_add_problem(struct view_status *v, const char *code, const char *text,
     snprintf(p->hint, sizeof p->hint, "%s", hint);
 }
 
+static void count_waiting(void *ctx, const struct link_info *l)
+{
+    (void)l;
+    ++*(unsigned *)ctx;
+}
+
 static void link_problems(struct node *n, struct view_status *v)
 {
-    unsigned links = 0;
+    unsigned links = 0; // and who is waited for
     for (int slot = -1; (slot = linkset_next(n->links, slot)) >= 0;) links++;
+    linkset_each_waiting(n->links, count_waiting, &links);
     bool settled = n->now - n->started > 5 * BW_S;
     if (!n->iface_count && !links)
         view_add_problem(v, "no-interfaces", "no interface is fit for finding neighbours, and no peer is configured",
