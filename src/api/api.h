@@ -27,7 +27,7 @@ struct api_source {
 
 // ---- changing. An action returns 0, or an HTTP status (4xx, 5xx) with text and hint filled in. ----
 struct api_error {
-    char text[4096]; // what is wrong; a reload puts one mistake per line
+    char text[16384]; // what is wrong; a reload puts one mistake per line
     char hint[256];  // what to do, may stay empty
 };
 struct api_peer_add {

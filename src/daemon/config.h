@@ -158,8 +158,11 @@ struct config_report {
     size_t count;
 };
 void config_report_free(struct config_report *r);
-// One line per mistake, "FILE:LINE: text" or "--set x.y: text"; returns the bytes that the whole takes (like snprintf).
-size_t config_report_text(const struct config_report *r, char *out, size_t size);
+// The i-th mistake, "FILE:LINE: text" or "--set x.y: text", without a line end; returns its length.
+#define CONFIG_MISTAKE_TEXT (CONFIG_PATH + 600)
+size_t config_mistake_text(const struct config_report *r, size_t i, char out[CONFIG_MISTAKE_TEXT]);
+// One line per mistake. If size is too small for all: as many whole lines as fit, and one that tells how many more.
+void config_report_text(const struct config_report *r, char *out, size_t size);
 void config_report_print(const struct config_report *r, FILE *to);
 
 // ---- reading ----

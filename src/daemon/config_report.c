@@ -47,31 +47,37 @@ void config_report_free(struct config_report *r)
     r->count = 0;
 }
 
-static size_t mistake_text(const struct config_report *r, const struct config_mistake *m, char *out, size_t size)
+size_t config_mistake_text(const struct config_report *r, size_t i, char out[CONFIG_MISTAKE_TEXT])
 {
+    const struct config_mistake *m = &r->v[i];
     int n;
-    if (m->where[0]) n = snprintf(out, size, "%s: %s\n", m->where, m->text);
-    else if (m->line) n = snprintf(out, size, "%s:%d: %s\n", r->path, m->line, m->text);
-    else n = snprintf(out, size, "%s: %s\n", r->path, m->text);
+    if (m->where[0]) n = snprintf(out, CONFIG_MISTAKE_TEXT, "%s: %s", m->where, m->text);
+    else if (m->line) n = snprintf(out, CONFIG_MISTAKE_TEXT, "%s:%d: %s", r->path, m->line, m->text);
+    else n = snprintf(out, CONFIG_MISTAKE_TEXT, "%s: %s", r->path, m->text);
     return n < 0 ? 0 : (size_t)n;
 }
 
-size_t config_report_text(const struct config_report *r, char *out, size_t size)
+void config_report_text(const struct config_report *r, char *out, size_t size)
 {
-    size_t n = 0;
+    char line[CONFIG_MISTAKE_TEXT];
+    size_t all = 0, n = 0;
+    for (size_t i = 0; i < r->count; i++) all += config_mistake_text(r, i, line) + 1;
+    size_t last = CONFIG_PATH + 64, room = all < size ? size : size > last ? size - last : 0;
     if (size) out[0] = 0;
-    for (size_t i = 0; i < r->count; i++) {
-        bool room = n < size;
-        n += mistake_text(r, &r->v[i], room ? out + n : NULL, room ? size - n : 0);
+    for (size_t i = 0; i < r->count && n < size; i++) {
+        if (n + config_mistake_text(r, i, line) + 1 >= room) {
+            snprintf(out + n, size - n, "... and %zu more: byway check %s\n", r->count - i, r->path);
+            break;
+        }
+        n += (size_t)snprintf(out + n, size - n, "%s\n", line);
     }
-    return n;
 }
 
 void config_report_print(const struct config_report *r, FILE *to)
 {
-    char line[CONFIG_PATH + 600];
+    char line[CONFIG_MISTAKE_TEXT];
     for (size_t i = 0; i < r->count; i++) {
-        mistake_text(r, &r->v[i], line, sizeof line);
-        fputs(line, to);
+        config_mistake_text(r, i, line);
+        fprintf(to, "%s\n", line);
     }
 }

@@ -223,10 +223,11 @@ int config_save_remove_peer(const char *path, const uint8_t key[32])
     bool taken;
     int err = BW_ERR_NOTFOUND;
     if (find_peer(&t, key, NULL, &s, &taken)) {
-        size_t to = s.to;
-        if (to < t.n && s.from && t.p[to] == '\n') to++; // the blank line behind it goes too
+        size_t from = s.from, to = s.to;
+        if (to < t.n && from && t.p[to] == '\n') to++; // the blank line behind it goes too, or at the end the one before it
+        else if (to == t.n && from > 1 && t.p[from - 1] == '\n' && t.p[from - 2] == '\n') from--;
         const char *part[3] = {t.p, "", t.p + to};
-        size_t len[3] = {s.from, 0, t.n - to};
+        size_t len[3] = {from, 0, t.n - to};
         err = swap_in(path, part, len, t.mode);
     }
     free(t.p);

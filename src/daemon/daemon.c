@@ -389,6 +389,8 @@ int daemon_run(const struct run_options *o)
     bw_mem_system(&d->mem);
     if (config_load(o->config_path, o->sets, o->set_count, &d->config, &report)) {
         config_report_print(&report, stderr);
+        daemon_fail(d, "the configuration has %zu mistake%s, listed above: nothing was started (byway check tells when a file is right)",
+                    report.count, report.count == 1 ? "" : "s");
         config_report_free(&report);
         free(d);
         return 1;

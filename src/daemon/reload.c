@@ -108,9 +108,14 @@ int reload_file(struct daemon *d, struct api_error *e)
     struct config_report report;
     int err = config_load(d->opt->config_path, d->opt->sets, d->opt->set_count, &fresh, &report);
     if (err) {
+        char line[CONFIG_MISTAKE_TEXT];
         config_report_text(&report, e->text, sizeof e->text);
         snprintf(e->hint, sizeof e->hint, "nothing was changed");
-        bw_log(&d->log, BW_ERROR, "the changed configuration is refused, nothing was changed:\n%s", e->text);
+        bw_log(&d->log, BW_ERROR, "the changed configuration is refused, nothing was changed:");
+        for (size_t i = 0; i < report.count; i++) {
+            config_mistake_text(&report, i, line);
+            bw_log(&d->log, BW_ERROR, "%s", line);
+        }
     } else {
         keep_choice(d, &fresh.internet);
         unsigned diff = config_diff(&old, &fresh);

@@ -4,11 +4,12 @@ a reload of a bad file changes nothing and says why."""
 # tests/run: timeout=60 asan
 import os
 import re
+import signal
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "interop"))
 import netkit  # noqa: E402
-from netkit import check, step  # noqa: E402
+from netkit import check, step, wait_until  # noqa: E402
 
 netkit.enter()
 a = netkit.Node("a")
@@ -52,6 +53,8 @@ with step("byway run refuses it in the same words, all of them, and starts nothi
     check(p.wait(10) == 1, "exit status %s" % p.p.returncode)
     check(told(p.text()) == set(LINES), "lines %s: %s" % (sorted(told(p.text())), p.text()))
     check("ready" not in p.text().split("\n"), "it said ready")
+    check(p.text().rstrip().split("\n")[-1].startswith("byway: the configuration has %d mistakes" % len(LINES)),
+          "the last line: " + p.text())
     check(a.run("ip", "-br", "link") + a.run("nft", "list", "ruleset") == before, "something was set up")
     check(not os.path.exists(netkit.path("st")), "it made a state folder")
 with step("duplicate peers, keys and sections"):
@@ -65,7 +68,7 @@ with step("--set is checked too"):
     check(code in (1, 2) and "listen.port" in err and "no.such" in err, "status %d: %s" % (code, err))
 with step("a configuration that does not exist is said to"):
     code, out, err = a.status(netkit.BYWAY, "run", "--config", "/nowhere/x.conf", "--state", netkit.path("st"), "--socket", netkit.path("s"))
-    check(code == 1 and "/nowhere/x.conf" in err, "status %d: %s" % (code, err))
+    check(code == 1 and "/nowhere/x.conf" in err and "\nbyway: " in err, "status %d: %s" % (code, err))
 with step("wrong usage ends with 2"):
     code, out, err = a.status(netkit.BYWAY, "run", "--nonsense")
     check(code == 2 and err.startswith("byway: "), "status %d: %s" % (code, err))
@@ -80,6 +83,11 @@ with step("a bad file at reload changes nothing and says why"):
     code, out, err = a.status(netkit.BYWAY, "--socket", b.socket, "reload")
     check(code == 1 and re.search(r":4: ", out + err), "status %d: %s" % (code, out + err))
     check(b.get("status")["name"] == "steady", "the name changed")
+    with open(b.config, "w") as f:
+        f.write("[node]\n" + "wrong = 1\n" * 60)
+    b.process.p.send_signal(signal.SIGHUP)
+    wait_until(lambda: {int(n) for n in re.findall(r":(\d+): unknown key", b.process.text())} == set(range(2, 62)), 10,
+               "all sixty mistakes in the log after SIGHUP")
     with open(b.config, "w") as f:
         f.write("[node]\nname = renamed\n[discover]\ninterfaces = none\n")
     b.cli("reload")

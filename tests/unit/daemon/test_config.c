@@ -347,6 +347,37 @@ static void test_overrides(void **state)
         "--set: [peer q] has no key (key = ..., as `byway key show` prints there)\n");
 }
 
+// Where not all mistakes fit, whole lines are told, and how many more there are.
+static void test_many_mistakes(void **state)
+{
+    (void)state;
+    static char text[40000], out[40000];
+    struct config c;
+    struct config_report r;
+    char *p = text + sprintf(text, "[node]\n");
+    for (int i = 0; i < 300; i++) p += sprintf(p, "key%d = 1\n", i);
+    assert_int_equal(config_parse(text, strlen(text), "f", NULL, 0, &c, &r), BW_ERR_MALFORMED);
+    config_report_text(&r, out, sizeof out);
+    assert_non_null(strstr(out, "f:301: unknown key `key299`"));
+    assert_null(strstr(out, "more"));
+    config_report_text(&r, out, 4000);
+    assert_true(strlen(out) < 4000);
+    int lines = 0, more = 0;
+    for (p = out; *p == 'f'; p = strchr(p, '\n') + 1) { // each is whole
+        char whole[80];
+        snprintf(whole, sizeof whole, "f:%d: unknown key `key%d` in [node]\n", lines + 2, lines);
+        assert_memory_equal(p, whole, strlen(whole));
+        lines++;
+    }
+    assert_true(lines > 50);
+    assert_int_equal(sscanf(p, "... and %d more: byway check f\n", &more), 1);
+    assert_string_equal(strchr(p, '\n'), "\n");
+    assert_int_equal(lines + more, 300);
+    config_report_text(&r, out, 10);
+    assert_int_equal(strlen(out), 9);
+    config_report_free(&r);
+}
+
 static void test_files_and_secrets(void **state)
 {
     (void)state;
@@ -460,6 +491,12 @@ static void test_save(void **state)
         "# mine\n[node]\nname = n ; yes\n\n# the mill\n# last words\n[log]\nlevel = info\n\n[peer barn]\nkey = " KEY_B
         "\nendpoint = [2001:db8::1]:4870\n");
     assert_int_equal(config_save_remove_peer(in_dir("s.conf"), a), BW_ERR_NOTFOUND);
+    // the last one goes with the blank line that came with it: coming and going does not make the file grow
+    char *before = strdup(get("s.conf"));
+    assert_int_equal(config_save_peer(in_dir("s.conf"), "mill", a, NULL, NULL, false), 0);
+    assert_int_equal(config_save_remove_peer(in_dir("s.conf"), a), 0);
+    assert_string_equal(get("s.conf"), before);
+    free(before);
     // from nothing
     assert_int_equal(config_save_peer(in_dir("new.conf"), NULL, a, NULL, NULL, false), 0);
     assert_string_equal(get("new.conf"), "[peer peer-00010203]\nkey = " KEY_A "\n");
@@ -537,7 +574,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_defaults), cmocka_unit_test(test_every_key), cmocka_unit_test(test_all_mistakes_at_once),
-        cmocka_unit_test(test_values), cmocka_unit_test(test_long_line), cmocka_unit_test(test_overrides),
+        cmocka_unit_test(test_values), cmocka_unit_test(test_long_line), cmocka_unit_test(test_overrides), cmocka_unit_test(test_many_mistakes),
         cmocka_unit_test(test_files_and_secrets), cmocka_unit_test(test_diff), cmocka_unit_test(test_save),
         cmocka_unit_test(test_documented_example), cmocka_unit_test(test_documents),
     };
