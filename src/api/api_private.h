@@ -74,6 +74,7 @@ struct request {
     char *body;          // NUL-terminated, or NULL
     size_t len, cap;
     bool too_large;
+    const char *allow; // with status 405: what would do, if not "GET, HEAD"
 };
 
 // ---- server.c ----
@@ -98,6 +99,7 @@ enum MHD_Result resource_get(struct request *q);
 enum MHD_Result resource_change(struct request *q, const char *method);
 enum MHD_Result mesh_answer(struct request *q, const char *method);
 bool resource_exists(const char *path); // as a GET
+const char *change_allowed(const char *path); // methods that change something there, "POST"; NULL: none
 
 // ---- json.c ----
 json_t *json_status(const struct view_status *s);

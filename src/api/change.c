@@ -254,6 +254,13 @@ static const struct {
     {"/v1/join", post_join},   {"/v1/ping", post_ping}, {"/v1/trace", post_trace},
 };
 
+const char *change_allowed(const char *path)
+{
+    for (size_t i = 0; i < sizeof posts / sizeof *posts; i++)
+        if (!strcmp(posts[i].path, path)) return resource_exists(path) ? "GET, HEAD, POST" : "POST";
+    return strncmp(path, "/v1/peers/", 10) ? NULL : "DELETE";
+}
+
 enum MHD_Result resource_change(struct request *q, const char *method)
 {
     struct api_error *e = calloc(1, sizeof *e);
@@ -269,7 +276,9 @@ enum MHD_Result resource_change(struct request *q, const char *method)
         r = delete_peer(q, e);
         answered = true;
     }
-    if (!answered && resource_exists(q->path))
+    if (!answered && (q->allow = change_allowed(q->path)))
+        r = answer_error(q, MHD_HTTP_METHOD_NOT_ALLOWED, "not in this way", q->allow);
+    else if (!answered && resource_exists(q->path))
         r = answer_error(q, MHD_HTTP_METHOD_NOT_ALLOWED, "that can only be read", "GET it");
     else if (!answered)
         r = answer_error(q, MHD_HTTP_NOT_FOUND, "there is nothing here to change",

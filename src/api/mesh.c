@@ -84,6 +84,7 @@ enum MHD_Result mesh_answer(struct request *q, const char *method)
     for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
         if (strcmp(table[i].path, q->path)) continue;
         if (table[i].post ? !strcmp(method, "POST") : reads) return table[i].answer(q);
+        q->allow = table[i].post ? "POST" : "GET, HEAD";
         return answer_error(q, MHD_HTTP_METHOD_NOT_ALLOWED, "not in this way", table[i].post ? "POST it" : "GET it");
     }
     return answer_error(q, MHD_HTTP_NOT_FOUND, "there is nothing here for other nodes", "");

@@ -17,7 +17,7 @@ enum MHD_Result answer_text(struct request *q, int status, const char *type, con
     MHD_add_response_header(r, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
     MHD_add_response_header(r, "X-Content-Type-Options", "nosniff");
     if (q->listener->face == FACE_MESH) MHD_add_response_header(r, MHD_HTTP_HEADER_CONNECTION, "close");
-    if (status == MHD_HTTP_METHOD_NOT_ALLOWED) MHD_add_response_header(r, MHD_HTTP_HEADER_ALLOW, "GET, HEAD");
+    if (status == MHD_HTTP_METHOD_NOT_ALLOWED) MHD_add_response_header(r, MHD_HTTP_HEADER_ALLOW, q->allow ? q->allow : "GET, HEAD");
     enum MHD_Result done = MHD_queue_response(q->conn, (unsigned)status, r);
     MHD_destroy_response(r);
     return done;

@@ -98,6 +98,8 @@ enum MHD_Result resource_get(struct request *q)
     for (size_t i = 0; i < RESOURCES; i++) {
         if (!strcmp(resources[i].path, q->path)) return resources[i].get(q);
     }
+    if ((q->allow = change_allowed(q->path)))
+        return answer_error(q, MHD_HTTP_METHOD_NOT_ALLOWED, "that can only be asked to change something", q->allow);
     return answer_error(q, MHD_HTTP_NOT_FOUND, "there is nothing here",
                         "try /v1/status, peers, routes, sessions, exits, events or /metrics");
 }

@@ -181,6 +181,10 @@ static void test_changes(void **state)
     expect("-d x http://byway/v1/nothing", 404, "error");
     expect("-X DELETE http://byway/v1/status", 405, "error");
     expect("-X BREW http://byway/v1/status", 405, "error");
+    expect("-i -d x http://byway/v1/status", 405, "Allow: GET, HEAD\r\n");
+    expect("-i -X PUT -d x http://byway/v1/peers", 405, "Allow: GET, HEAD, POST\r\n");
+    expect("-i http://byway/v1/exit", 405, "Allow: POST\r\n");
+    expect("-i http://byway/v1/peers/x", 405, "Allow: DELETE\r\n");
 }
 
 static void test_ping_and_trace(void **state)

@@ -57,6 +57,7 @@ static void test_resources(void **state)
     assert_memory_equal(&fake.lease_from, &from, 16);
     expect(mesh(AT "/v1/lease'"), 405, "POST");
     expect(mesh("-d x " AT "/v1/exit'"), 405, "GET");
+    expect(mesh("-i " AT "/v1/lease'"), 405, "Allow: POST\r\n");
     // nothing else is there for strangers
     static const char *const others[] = {"/v1/status", "/v1/peers", "/v1/routes", "/v1/events",
                                          "/v1/invite", "/metrics",  "/",          "/v1/keys"};
