@@ -176,6 +176,15 @@ static const struct {
     {"list", lab_cmd_list, false}, {"demo", lab_cmd_demo, true},
 };
 
+// Before the command is known: an option whose value is the next word, in any command.
+static bool takes_next(const char *w)
+{
+    static const char *const names[] = {"--nodes", "--seed", "--internet", "--share", "--set", "--binary", "--wait", "--with", "--link"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (!strcmp(names[i], w)) return true;
+    return false;
+}
+
 // Takes --name, --json and --help out, before or after the command's words; for `exec` only up to the node, the rest is
 // the command's own.
 static int common_options(struct lab_call *c, const char **command, bool *want_help)
@@ -198,6 +207,7 @@ static int common_options(struct lab_call *c, const char **command, bool *want_h
             *command = w;
         } else {
             c->argv[kept++] = w;
+            if (!*command && takes_next(w) && i + 1 < c->argc) c->argv[kept++] = c->argv[++i];
         }
     }
     c->argc = kept;

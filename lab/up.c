@@ -31,12 +31,13 @@ static const struct lab_option options[] = {
     {"--with", true},    {NULL, false},
 };
 
-static int number(const char *name, const char *text, unsigned long max, unsigned long *out)
+static int number(const char *name, const char *text, unsigned long min, unsigned long max, unsigned long *out)
 {
     char *end;
     errno = 0;
     *out = strtoul(text, &end, 10);
-    if (errno || *end || end == text || *text == '-' || *out > max) return lab_usage("%s %s: a number up to %lu is wanted", name, text, max);
+    if (errno || *end || end == text || *text == '-' || *out < min || *out > max)
+        return lab_usage("%s %s: a number from %lu to %lu is wanted", name, text, min, max);
     return 0;
 }
 
@@ -45,16 +46,16 @@ static int option(void *ctx, const char *name, const char *value)
     struct up *u = ctx;
     unsigned long n = 0;
     if (!strcmp(name, "--nodes")) {
-        if (number(name, value, TOPO_NODES_MAX, &n)) return 2;
+        if (number(name, value, 1, TOPO_NODES_MAX, &n)) return 2;
         u->nodes = n;
     } else if (!strcmp(name, "--seed")) {
-        if (number(name, value, ULONG_MAX, &n)) return 2;
+        if (number(name, value, 0, ULONG_MAX, &n)) return 2;
         u->o.seed = n;
     } else if (!strcmp(name, "--wait")) {
-        if (number(name, value, 3600, &n)) return 2;
+        if (number(name, value, 1, 3600, &n)) return 2;
         u->o.ready_s = (unsigned)n;
     } else if (!strcmp(name, "--with")) {
-        if (number(name, value, INT_MAX, &n)) return 2;
+        if (number(name, value, 1, INT_MAX, &n)) return 2;
         u->o.with = (int)syscall(SYS_pidfd_open, (pid_t)n, 0);
         if (u->o.with < 0) return lab_fail("--with %s: %s", value, strerror(errno));
     } else if (!strcmp(name, "--set")) {

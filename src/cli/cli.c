@@ -146,6 +146,18 @@ static int first_word(int argc, char **argv)
     return i < argc ? i : argc;
 }
 
+// lab or sim behind options that only they know, each with at most one value; argc if there is none.
+static int raw_word(int argc, char **argv)
+{
+    for (int i = 1; i < argc; i++) {
+        if (is_option(argv[i])) continue;
+        const struct command *c = command_find(argv[i]);
+        if (c && c->raw) return i;
+        if (!is_option(argv[i - 1])) break;
+    }
+    return argc;
+}
+
 // lab and sim read their own options: they get everything, with what stood before the word behind it.
 static int run_raw(const struct command *c, int argc, char **argv, int word)
 {
@@ -212,7 +224,7 @@ static int take_all(struct typed *t, int argc, char **argv)
     return 0;
 }
 
-static bool starts_group(const char *word)
+bool help_is_group(const char *word)
 {
     size_t n = strlen(word);
     for (const struct command *const *c = commands; *c; c++) {
@@ -221,13 +233,13 @@ static bool starts_group(const char *word)
     return false;
 }
 
-static void help_group(const char *word, FILE *to)
+void help_group(const char *word, FILE *to)
 {
     size_t n = strlen(word);
     fprintf(to, "Usage:\n");
     for (const struct command *const *c = commands; *c; c++) {
         if (strncmp((*c)->name, word, n) || (*c)->name[n] != ' ') continue;
-        fprintf(to, "  byway %s %s\n      %s\n", (*c)->name, (*c)->words, (*c)->summary);
+        fprintf(to, "  byway %s%s%s\n      %s\n", (*c)->name, *(*c)->words ? " " : "", (*c)->words, (*c)->summary);
     }
 }
 
@@ -266,7 +278,7 @@ static int take_command(struct typed *t)
         t->command = command_find(two);
         used = 2;
     }
-    if (!t->command && starts_group(word)) {
+    if (!t->command && help_is_group(word)) {
         bool asked = given(t, "--help");
         if (!asked && t->word_count > 1) fprintf(stderr, "byway: there is no command `%s %s`\n", word, t->words[1]);
         help_group(word, asked ? stdout : stderr);
@@ -305,7 +317,8 @@ int cli_main(int argc, char **argv)
     if (argc == 2 && (!strcmp(argv[1], "--version") || !strcmp(argv[1], "-V"))) argv[1] = (char *)"version";
     int word = first_word(argc, argv);
     const struct command *c = word < argc ? command_find(argv[word]) : NULL;
-    if (c && c->raw) return run_raw(c, argc, argv, word);
+    int raw = c ? (c->raw ? word : argc) : raw_word(argc, argv);
+    if (raw < argc) return run_raw(command_find(argv[raw]), argc, argv, raw);
     struct typed *t = calloc(1, sizeof *t);
     if (!t) abort();
     t->command = command_meant(argc, argv, word);

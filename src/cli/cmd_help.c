@@ -20,6 +20,10 @@ static int help(const struct typed *t)
         snprintf(name, sizeof name, "%s%s%s", t->words[0], t->word_count > 1 ? " " : "",
                  t->word_count > 1 ? t->words[1] : "");
         c = command_find(name);
+        if (!c && help_is_group(name) && !given(t, "--roff")) {
+            help_group(name, stdout);
+            return EXIT_DONE;
+        }
         if (!c) return usage(NULL, "there is no command `%s`", name);
     }
     if (given(t, "--roff")) man_page(c, stdout);

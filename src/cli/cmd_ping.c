@@ -82,13 +82,15 @@ static int trace_line(const json_t *j, const char *to)
     return reached ? EXIT_DONE : EXIT_FAILED;
 }
 
-static int put_number(const struct typed *t, json_t *body, const char *option, const char *field)
+// The bounds are those of the API.
+static int put_number(const struct typed *t, json_t *body, const char *option, const char *field, long min, long max)
 {
     const char *s = given_value(t, option);
     if (!s) return 0;
     char *end;
     long v = strtol(s, &end, 10);
-    if (*end || end == s || v < 1 || v > 1000000) return usage(t->command, "%s needs a number, not `%.40s`", option, s);
+    if (*end || end == s || v < min || v > max)
+        return usage(t->command, "%s needs a number from %ld to %ld, not `%.40s`", option, min, max, s);
     json_object_set_new(body, field, json_integer(v));
     return 0;
 }
@@ -115,8 +117,9 @@ static int probe(const struct typed *t, bool trace)
     if (inet_pton(AF_INET6, t->words[0], raw) != 1 && inet_pton(AF_INET, t->words[0], raw) != 1)
         return usage(t->command, "`%.60s` is no address", t->words[0]);
     json_t *body = json_pack("{s:s}", "address", t->words[0]);
-    int rc = put_number(t, body, "--count", "count");
-    if (!rc) rc = put_number(t, body, trace ? "--max-hops" : "--interval", trace ? "max_hops" : "interval_ms");
+    int rc = put_number(t, body, "--count", "count", 1, trace ? 10 : 10000);
+    if (!rc) rc = put_number(t, body, "--interval", "interval_ms", 10, 60000);
+    if (!rc) rc = put_number(t, body, "--max-hops", "max_hops", 1, 255);
     struct http *h = rc ? NULL : http_ask(t, "POST", trace ? "/v1/trace" : "/v1/ping", body);
     json_decref(body);
     if (!h) return rc ? rc : EXIT_FAILED;

@@ -65,6 +65,8 @@ int complain(const char *fmt, ...) __attribute__((format(printf, 1, 2))); // "by
 int usage(const struct command *c, const char *fmt, ...)
     __attribute__((format(printf, 2, 3))); // likewise, with a pointer to help; EXIT_USAGE
 void help_all(FILE *to);
+bool help_is_group(const char *word); // "peer", of `peer add`
+void help_group(const char *word, FILE *to);
 void help_command(const struct command *c, FILE *to);
 void man_page(const struct command *c, FILE *to); // NULL: byway(1)
 

@@ -146,6 +146,10 @@ static void test_ping_trace(void **state)
     says(byway(1, "ping 10.0.0.1"), "byway: that is no mesh address\n");
     says(byway(2, "ping here"), "`here` is no address");
     says(byway(2, "ping fcbb::2 --count x"), "--count needs a number");
+    says(byway(2, "ping fcbb::2 --count 10001"), "--count needs a number from 1 to 10000, not `10001` (see: byway ping --help)");
+    says(byway(2, "ping fcbb::2 --interval 9"), "--interval needs a number from 10 to 60000");
+    says(byway(2, "trace fcbb::2 --count 11"), "--count needs a number from 1 to 10,");
+    says(byway(2, "trace fcbb::2 --max-hops 256"), "--max-hops needs a number from 1 to 255");
 }
 
 static int n_events;
@@ -239,6 +243,14 @@ static void test_wrong_usage(void **state)
     says(byway(0, "--help"), "Commands:");
     says(byway(0, "peer add --help"), "--endpoint HOST:PORT");
     says(byway(0, "help peer add"), "--endpoint HOST:PORT");
+    // lab and sim know their options before their words as well
+    says(byway(1, "--nodes 2 --share 1 lab up /nonexistent.topology"), "byway: /nonexistent.topology: No such file");
+    says(byway(2, "--nodes 0 lab up line"), "--nodes 0: a number from 1 to 1000 is wanted");
+    says(byway(2, "lab --nodes x up line"), "--nodes x: a number from 1");
+    says(byway(0, "--seed 3 --nodes 2 sim random --print"), "node");
+    says(byway(2, "--nodes 2 status"), "there is no option --nodes");
+    says(byway(0, "help key"), "Usage:\n  byway key show\n");
+    says(byway(2, "help keys"), "there is no command `keys`");
     says(byway(0, "lab --help"), "byway lab up");
     int status;
     sh(&status, "%s help > /dev/full 2>&1", program);
