@@ -12,6 +12,7 @@
 
 #define LIMIT (1200 * BW_S)   // simulated time that a phase may take
 #define QUIET (10 * BW_S)     // no next hop has changed for so long: at rest
+#define STUCK (60 * BW_S)     // nor for so long, and still not everybody has a route to everybody: nobody will
 #define LOOKS 150u            // destinations that are looked at from everywhere
 
 struct run {
@@ -119,7 +120,7 @@ static void bring_up(struct run *r)
     while (r->c->have < wanted(r) && r->w->now < begin + LIMIT && !r->w->halt) {
         step(r, 100 * BW_MS);
         progress(r, (double)r->c->have / (double)wanted(r));
-        if (r->o->cap && r->w->now > r->changed_at + QUIET) break;
+        if (r->w->now > r->changed_at + (r->o->cap ? QUIET : STUCK)) break;
     }
     r->row.full_cpu_s = cpu(r);
     r->row.full_s = r->c->have >= wanted(r) ? (double)(r->w->now - begin) / 1e6 : -1;
@@ -265,7 +266,7 @@ static void measure(struct run *r)
     tables(r);
     r->row.wire_s = r->row.node_s = r->row.hub_s = r->row.idle_node_bps = r->row.idle_link_bps = -1;
     if (!r->o->only_full) idle(r);
-    if (!r->o->cap && !r->o->only_full) {
+    if (!r->o->cap && !r->o->only_full && r->row.full_s >= 0) {
         r->row.wire_s = lose_wire(r);
         step(r, 30 * BW_S);
         r->row.node_s = lose_node(r, r->w->node_count / 3, "a node dies");
