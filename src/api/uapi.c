@@ -44,6 +44,13 @@ struct gather {
     bool bad;
 };
 
+static void forget(struct gather *g)
+{
+    if (g->v) explicit_bzero(g->v, g->n * sizeof *g->v);
+    free(g->v);
+    g->v = NULL;
+}
+
 static void gather_peer(void *arg, const struct uapi_peer *p)
 {
     struct gather *g = arg;
@@ -60,11 +67,13 @@ static void gather_peer(void *arg, const struct uapi_peer *p)
     }
     if (g->n == g->cap) {
         size_t cap = g->cap ? 2 * g->cap : 16;
-        struct uapi_peer *v = realloc(g->v, cap * sizeof *v);
+        struct uapi_peer *v = calloc(cap, sizeof *v); // realloc would leave preshared keys behind
         if (!v) {
             g->bad = true;
             return;
         }
+        if (g->n) memcpy(v, g->v, g->n * sizeof *v);
+        forget(g);
         g->v = v;
         g->cap = cap;
     }
@@ -98,8 +107,7 @@ static void get(struct uapi *u, struct bw_text *t)
     bw_put(t, "errno=%d\n\n", g.bad ? -ENOMEM : 0);
     explicit_bzero(hex, sizeof hex);
     explicit_bzero(&d, sizeof d);
-    if (g.v) explicit_bzero(g.v, g.n * sizeof *g.v);
-    free(g.v);
+    forget(&g);
 }
 
 // ---- set ----

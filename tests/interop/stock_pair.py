@@ -19,10 +19,10 @@ netkit.babeld(a, ["wga"], ["fd77:1::/64"])
 netkit.bird(b, ["wgb"], ["fd77:2::/64", "fd77:2::1/128"], "192.0.2.2")
 
 with netkit.step("stock WireGuard shakes hands with itself"):
-    netkit.wait_until(lambda: wa.latest_handshake() and wb.latest_handshake(), 10, "handshake")
+    netkit.wait_until(lambda: wa.latest_handshake() and wb.latest_handshake(), 60, "handshake")
 with netkit.step("babeld and bird2 exchange routes through it"):
-    netkit.wait_until(lambda: "fd77:2::1" in a.run("ip", "-6", "route"), 15, "bird2's route at babeld")
-    netkit.wait_until(lambda: "fd77:1::1" in b.run("ip", "-6", "route"), 15, "babeld's route at bird2")
+    netkit.wait_until(lambda: "fd77:2::1" in a.run("ip", "-6", "route"), 60, "bird2's route at babeld")
+    netkit.wait_until(lambda: "fd77:1::1" in b.run("ip", "-6", "route"), 60, "babeld's route at bird2")
 with netkit.step("and ping each other"):
     a.reaches("fd77:2::1", source="fd77:1::1")
     b.reaches("fd77:1::1", source="fd77:2::1")

@@ -49,7 +49,7 @@ struct exitc_tunnel {
     struct lease lease;
     bw_time renew, expires;
     struct fwd_tunnel_shared *shared; // counters; last_rx proves life
-    uint16_t beat_seq;
+    uint32_t beat_seq;           // of the newest heartbeat; the echo request has the lower half
     bw_time beat_next, heard, since; // heard: last sign of life; since: in this state
     bw_time answered;            // while it is being proven: when its gateway answered first; 0: not yet
     bw_time missing_since;       // it served, fell silent, and there is no other: it may come back; 0: no

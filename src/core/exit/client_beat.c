@@ -61,7 +61,7 @@ static void send(struct exitc *c, struct exitc_tunnel *t, bw_time now)
 {
     uint8_t packet[ECHO_MAX];
     bool v4 = !bw_addr_is_zero(&t->lease.inner4);
-    uint16_t seq = ++t->beat_seq;
+    uint16_t seq = (uint16_t)++t->beat_seq;
     size_t n = echo_request(packet, v4 ? &t->lease.inner4 : &t->lease.inner6, v4 ? &t->lease.gateway4 : &t->lease.gateway6, seq);
     t->beats[seq % EXITC_BEATS] = now;
     t->beat_next = now + pace(c, t, now);
@@ -95,8 +95,8 @@ bw_time exitc_beat_deadline(const struct exitc *c, const struct exitc_tunnel *t)
 int exitc_beat_loss(const struct exitc_tunnel *t, bw_time now)
 {
     int sent = 0, lost = 0;
-    for (uint16_t k = 0; k < EXITC_BEATS && k < t->beat_seq; k++) {
-        bw_time at = t->beats[(uint16_t)(t->beat_seq - k) % EXITC_BEATS];
+    for (uint32_t k = 0; k < EXITC_BEATS && k < t->beat_seq; k++) {
+        bw_time at = t->beats[(t->beat_seq - k) % EXITC_BEATS];
         if (at && now - at < LOST_AFTER_US) continue; // under way
         sent++;
         if (at) lost++;
