@@ -30,6 +30,8 @@ struct query {
     struct os_watch *watch; // NULL: this place is free
     struct sockaddr_storage client;
     socklen_t client_len;
+    struct bw_addr from;
+    unsigned rank; // among those of the same client, oldest first: from 1, without gaps
     uint8_t client_id[2], id[2];
     size_t upstream; // the one that is being asked
     bw_time next_try, give_up;
@@ -68,6 +70,10 @@ size_t os_dnsfwd_question(const uint8_t *p, size_t n)
 
 static void end(struct query *q)
 {
+    for (size_t i = 0; i < OS_DNSFWD_UDP; i++) {
+        struct query *other = &q->d->queries[i];
+        if (other->rank > q->rank && bw_addr_eq(&other->from, &q->from)) other->rank--;
+    }
     os_watch_close(q->watch, true);
     free(q->text);
     *q = (struct query){.d = q->d};
@@ -173,11 +179,22 @@ static void on_timer(void *ctx)
     wake_for(d);
 }
 
-static struct query *free_place(struct os_dnsfwd *d)
+// With all places taken, the client that has most gives one up to a client that has fewer: nobody can keep the others from
+// asking.
+static struct query *free_place(struct os_dnsfwd *d, const struct bw_addr *from, unsigned *rank)
 {
+    struct query *most = &d->queries[0];
+    *rank = 1;
     for (size_t i = 0; i < OS_DNSFWD_UDP; i++)
+        if (d->queries[i].text && bw_addr_eq(&d->queries[i].from, from)) ++*rank;
+    for (size_t i = 0; i < OS_DNSFWD_UDP; i++) {
         if (!d->queries[i].text) return &d->queries[i];
-    return NULL;
+        if (d->queries[i].rank > most->rank) most = &d->queries[i];
+    }
+    if (most->rank <= *rank) return NULL;
+    d->stats.refused_full++;
+    end(most);
+    return most;
 }
 
 // A client that asks again with the same id and port gets the answer that is on its way.
@@ -205,7 +222,8 @@ static void take_query(struct os_dnsfwd *d, size_t n, const struct sockaddr_stor
         return;
     }
     if (is_under_way(d, from, from_len, n)) return;
-    struct query *q = free_place(d);
+    unsigned rank;
+    struct query *q = free_place(d, &e.addr, &rank);
     uint8_t *text = q ? malloc(n) : NULL;
     if (!text) {
         d->stats.refused_full++;
@@ -215,6 +233,8 @@ static void take_query(struct os_dnsfwd *d, size_t n, const struct sockaddr_stor
     *q = (struct query){.d = d,
                         .client = *from,
                         .client_len = from_len,
+                        .from = e.addr,
+                        .rank = rank,
                         .text = text,
                         .n = n,
                         .question_n = question,

@@ -2,7 +2,7 @@
 // back. An exit answers its clients with it at its inner address, a client's machine at a loopback address. Each UDP
 // query gets a new random id and a socket, hence port, of its own; an answer counts only from the server that was
 // asked, with that id and the same question. Everything is bounded: OS_DNSFWD_UDP queries, OS_DNSFWD_TCP connections,
-// seconds.
+// seconds; and of places that are all taken the client with most gives way to one with fewer.
 #ifndef OS_DNSFWD_H
 #define OS_DNSFWD_H
 

@@ -161,15 +161,30 @@ static void on_client(void *ctx, int events)
     if (!k->connecting) pump(k);
 }
 
+static unsigned held(const struct dnsfwd_tcp *t, const struct bw_addr *client)
+{
+    unsigned n = 0;
+    for (size_t i = 0; i < OS_DNSFWD_TCP; i++) n += t->conns[i].side[0] && bw_addr_eq(&t->conns[i].client, client);
+    return n;
+}
+
+// Nobody may take all places; and where a few have done so together, whoever has most gives one up to whoever has fewer.
 static struct conn *place_for(struct dnsfwd_tcp *t, const struct bw_addr *client)
 {
-    struct conn *free_one = NULL;
-    unsigned same = 0;
+    struct conn *heaviest = NULL;
+    unsigned own = held(t, client), most = 0;
+    if (own >= PER_CLIENT) return NULL;
     for (size_t i = 0; i < OS_DNSFWD_TCP; i++) {
-        if (!t->conns[i].side[0]) free_one = &t->conns[i];
-        else if (bw_addr_eq(&t->conns[i].client, client)) same++;
+        if (!t->conns[i].side[0]) return &t->conns[i];
+        unsigned n = held(t, &t->conns[i].client);
+        if (n <= most) continue;
+        most = n;
+        heaviest = &t->conns[i];
     }
-    return same < PER_CLIENT ? free_one : NULL; // nobody may take all places
+    if (most <= own + 1) return NULL;
+    t->stats->refused_full++;
+    end(heaviest);
+    return heaviest;
 }
 
 static void take(struct dnsfwd_tcp *t, int fd, const struct bw_addr *client)

@@ -10,6 +10,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -322,6 +323,71 @@ static void floods_and_rubbish_are_bounded(void **state)
     stop(silent);
 }
 
+static int asking_from(const char *where, int type)
+{
+    struct bw_endpoint to = endpoint("127.0.0.1:53"), from = endpoint(where);
+    struct sockaddr_storage sa;
+    int fd = bound(&from, type);
+    assert_true(fd >= 0);
+    socklen_t n = os_sock_from_endpoint(&to, &sa);
+    assert_true(connect(fd, (void *)&sa, n) == 0 || errno == EINPROGRESS);
+    return fd;
+}
+
+static bool still_open(int fd)
+{
+    char c;
+    return recv(fd, &c, 1, MSG_DONTWAIT) < 0 && errno == EAGAIN;
+}
+
+// A few clients that hold all places, for queries or for connections, keep nobody else from being answered.
+static void places_are_shared_between_clients(void **state)
+{
+    (void)state;
+    if (!have_space) skip();
+    uv_loop_t loop;
+    struct os_dnsfwd_stats st;
+    bool never = false;
+    uv_loop_init(&loop);
+    pid_t silent = server("127.0.0.3:5353", SILENT), good = server("127.0.0.2:5353", HONEST);
+    struct os_dnsfwd *d = forwarder(&loop, 1, "127.0.0.3:5353", "127.0.0.2:5353");
+    int greedy[2] = {asking_from("127.0.1.1:4000", SOCK_DGRAM), asking_from("127.0.1.2:4000", SOCK_DGRAM)};
+    uint8_t q[] = {1, 2, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 1, 'x', 0, 0, 1, 0, 1};
+    for (int i = 0; i < 2 * OS_DNSFWD_UDP; i++) {
+        q[0] = (uint8_t)(i >> 8);
+        q[1] = (uint8_t)i;
+        assert_int_equal(send(greedy[i & 1], q, sizeof q, 0), sizeof q);
+        if (i % 50 == 0) loop_until(&loop, &never, 1);
+    }
+    loop_until(&loop, &never, 20);
+    os_dnsfwd_stats(d, &st);
+    assert_int_equal(st.queries, OS_DNSFWD_UDP); // all places are theirs, for some seconds
+    struct bw_endpoint up = endpoint("127.0.0.2:5353");
+    os_dnsfwd_upstreams(d, &up, 1);
+    assert_int_equal(resolve(&loop, "a.example", false), 0);
+    int greedy_tcp[OS_DNSFWD_TCP];
+    up = endpoint("127.0.0.3:5353");
+    os_dnsfwd_upstreams(d, &up, 1);
+    for (int i = 0; i < OS_DNSFWD_TCP; i++) {
+        char where[32];
+        snprintf(where, sizeof where, "127.0.1.%d:%d", 1 + i / 8, 5000 + i);
+        greedy_tcp[i] = asking_from(where, SOCK_STREAM);
+        loop_until(&loop, &never, 2);
+    }
+    int held = 0, fewer = asking_from("127.0.1.9:5000", SOCK_STREAM);
+    loop_until(&loop, &never, 50);
+    assert_true(still_open(fewer));
+    for (int i = 0; i < OS_DNSFWD_TCP; i++) held += still_open(greedy_tcp[i]);
+    assert_int_equal(held, OS_DNSFWD_TCP - 1);
+    for (int i = 0; i < OS_DNSFWD_TCP; i++) close(greedy_tcp[i]);
+    for (int i = 0; i < 2; i++) close(greedy[i]);
+    close(fewer);
+    os_dnsfwd_close(d);
+    assert_int_equal(loop_finish(&loop), 0);
+    stop(silent);
+    stop(good);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -329,6 +395,7 @@ int main(void)
         cmocka_unit_test(the_next_upstream_is_asked),
         cmocka_unit_test(lies_are_not_passed_on),
         cmocka_unit_test(floods_and_rubbish_are_bounded),
+        cmocka_unit_test(places_are_shared_between_clients),
     };
     return cmocka_run_group_tests(tests, enter, NULL);
 }
