@@ -31,7 +31,10 @@ static const char *family(bool v4)
 // Where clients of the exit may never get to, whatever the routing table says (DESIGN 2).
 static const char bounds4[] = "0.0.0.0/8, 10.0.0.0/8, 100.64.0.0/10, 127.0.0.0/8, 169.254.0.0/16, 172.16.0.0/12, "
                               "192.168.0.0/16, 224.0.0.0/3";
-static const char bounds6[] = "::/96, ::ffff:0:0/96, fc00::/7, fe80::/10, fec0::/10, ff00::/8";
+// The same by way of a translator on the owner's network: NAT64 (RFC 6052, RFC 8215) and 6to4, which is no more (RFC 7526).
+static const char bounds6[] = "::/96, ::ffff:0:0/96, fc00::/7, fe80::/10, fec0::/10, ff00::/8, 64:ff9b::/104, 64:ff9b::a00:0/104, "
+                              "64:ff9b::6440:0/106, 64:ff9b::7f00:0/104, 64:ff9b::a9fe:0/112, 64:ff9b::ac10:0/108, "
+                              "64:ff9b::c0a8:0/112, 64:ff9b::e000:0/99, 64:ff9b:1::/48, 2002::/16";
 // Not on the Internet, but reached over the mesh as they are.
 static const char private4[] = "10.0.0.0/8, 100.64.0.0/10, 169.254.0.0/16, 172.16.0.0/12, 192.168.0.0/16, 224.0.0.0/3";
 static const char private6[] = "fc00::/7, fe80::/10, ff00::/8";
@@ -211,7 +214,7 @@ static void connections(struct bw_text *t, const struct share_rules *r, const st
 // Clients and stock peers: out through the uplink (or, for stock peers, our own exit), and nowhere else.
 static void internet(struct bw_text *t, const struct share_rules *r)
 {
-    bw_put(t, "  chain internet {\n");
+    bw_put(t, "  chain internet {\n    ct state invalid counter drop\n"); // NAT passes it by: it would leave with its inner address
     bw_put(t, "    ip daddr @bounds4 counter reject with icmpx type admin-prohibited\n");
     bw_put(t, "    ip6 daddr @bounds6 counter reject with icmpx type admin-prohibited\n");
     blocked_ports(t, r);
@@ -259,6 +262,11 @@ static void nothing_else(struct bw_text *t, const struct share_rules *r, bool v4
 static void forward(struct bw_text *t, const struct share_rules *r)
 {
     bw_put(t, "  chain forward {\n    type filter hook forward priority filter; policy accept\n");
+    if (r->lan_count) { // as in chain internet
+        bw_put(t, "    iifname ");
+        lan_names(t, r);
+        bw_put(t, " ct state invalid counter drop\n");
+    }
     bw_put(t, "    iifname \"%s\" jump from_mesh\n    oifname \"%s\" jump to_mesh\n", r->tun, r->tun);
     if (r->closed4) nothing_else(t, r, true);
     if (r->closed6) nothing_else(t, r, false);

@@ -51,6 +51,7 @@ static bool wire(void)
                               "ip addr add fc99::1/8 dev c0 nodad; ip route add default via 100.70.0.1; ip route add default via fd12::1 src fd12::304") &&
            !netns_run(net, "ip link set lo up; ip link set n0 up; ip addr add 198.51.100.1/24 dev n0; ip addr add 2001:db8::1/64 dev n0 nodad;"
                            "ip addr add 10.66.0.1/32 dev lo; ip addr add 192.168.66.1/32 dev lo; ip addr add fd66::1/128 dev lo;"
+                           "for a in 64:ff9b::10.66.0.1 64:ff9b:1::1 2002:a42:1::1; do ip addr add $a/128 dev lo; done;"
                            "ip route add 100.70.0.0/16 via 198.51.100.2; ip route add fd12::/64 via 2001:db8::2;"
                            "ip route add 192.168.7.0/24 via 198.51.100.2");
 }
@@ -211,7 +212,8 @@ static void out_of_bounds(void **state)
 {
     (void)state;
     if (!may) skip();
-    static const char *const far[] = {"10.66.0.1", "192.168.66.1", "fd66::1", "203.0.114.9", "100.100.0.1", "169.254.9.9"};
+    static const char *const far[] = {"10.66.0.1", "192.168.66.1", "fd66::1", "203.0.114.9", "100.100.0.1", "169.254.9.9",
+                                      "64:ff9b::10.66.0.1", "64:ff9b:1::1", "2002:a42:1::1"};
     apply();
     patience_ms = 1800; // the error may come while connect() holds the socket; then the second SYN brings it up
     for (unsigned i = 0; i < sizeof far / sizeof far[0]; i++) {
@@ -220,6 +222,30 @@ static void out_of_bounds(void **state)
         assert_true(err == EHOSTUNREACH || err == EACCES || err == ENETUNREACH); // told, not left waiting
     }
     patience_ms = 600;
+}
+
+// Packets that belong to no connection and can begin none are not translated: they must not leave with their inner address.
+static void nothing_leaves_untranslated(void **state)
+{
+    (void)state;
+    if (!may) skip();
+    apply();
+    assert_int_equal(netns_run(net, "nft \"add table ip watch; add chain ip watch in { type filter hook prerouting priority -300; };"
+                                    "add rule ip watch in ip saddr 100.70.0.0/16 counter\""), 0);
+    struct tcphdr reset = {.source = htons(1234), .dest = htons(80), .doff = 5, .rst = 1}; // without a checksum even
+    struct sockaddr_storage to;
+    socklen_t n = sockaddr_of("198.51.100.1", 0, &to);
+    assert_true(netns_enter(client));
+    int fd = socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_TCP);
+    assert_true(netns_enter(gate));
+    assert_int_equal(sendto(fd, &reset, sizeof reset, 0, (void *)&to, n), sizeof reset);
+    int l = listen_in(net, "198.51.100.1", 80);
+    assert_string_equal(seen_as(client, l, "198.51.100.1", 80), "198.51.100.2"); // what was sent before has come
+    assert_true(netns_enter(net));
+    assert_non_null(strstr(netns_output("nft list table ip watch"), "counter packets 0 "));
+    assert_true(netns_enter(gate));
+    close(fd);
+    close(l);
 }
 
 static void the_machine_itself(void **state)
@@ -447,6 +473,7 @@ int main(void)
         cmocka_unit_test(text_is_bounded),
         cmocka_unit_test_setup_teardown(clients_reach_the_internet, start, stop),
         cmocka_unit_test_setup_teardown(out_of_bounds, start, stop),
+        cmocka_unit_test_setup_teardown(nothing_leaves_untranslated, start, stop),
         cmocka_unit_test_setup_teardown(the_machine_itself, start, stop),
         cmocka_unit_test_setup_teardown(nobody_comes_in, start, stop),
         cmocka_unit_test_setup_teardown(exported_networks, start, stop),
