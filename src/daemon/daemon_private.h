@@ -107,7 +107,9 @@ struct daemon {
     struct guard guard;
     bool guard_ready;
     struct lan *lan;
+    bool exit_in_use; // by the set-up as it stands
     bool dns_in_use; // names are asked of the exit
+    struct os_timer *names; // whether they still are
     struct os_sysctl *sysctl;
     struct netconf *netconf;
     struct os_dnsfwd *dns[2]; // for clients, at both gateways; NULL: none

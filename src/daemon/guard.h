@@ -4,7 +4,7 @@
 //   kill switch   [internet] killswitch = yes. What this machine sends, and what it forwards, leaves by lo, by the TUN, marked
 //                 as the underlay's own, to private addresses (the LAN), or is DHCP, neighbour discovery or link-local
 //                 multicast. Everything else is refused, whatever route it found.
-//   DNS           while an exit answers this machine's questions, and always with the kill switch: nothing to port 53 or 853
+//   DNS           while an exit is in use, and always with the kill switch, unless internet.dns = none: nothing to port 53 or 853
 //                 leaves but by lo, by the TUN or marked, also not to a resolver in the LAN.
 //
 // It stands before the first packet and is replaced in one transaction. It is a table of its own because it may outlive the

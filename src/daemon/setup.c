@@ -5,10 +5,14 @@
 #include "os/fwcheck.h"
 #include "os/local.h"
 
+#define NAMES_EVERY (2 * BW_S) // how long others' changes of the resolvers' set-up last
+
+// Questions are kept off the uplink also where this machine's resolvers could not be told whom to ask, and where the exit has named
+// nobody: then some names have no answer, but nobody in the LAN hears them.
 static int apply_guard(struct daemon *d, char *why, size_t n)
 {
     const struct config_internet *c = &d->config.internet;
-    struct guard_rules r = {.tun = d->tun.name, .killswitch = c->killswitch, .dns = c->dns && (c->killswitch || d->dns_in_use)};
+    struct guard_rules r = {.tun = d->tun.name, .killswitch = c->killswitch, .dns = c->dns && (c->killswitch || d->exit_in_use)};
     return guard_apply(&d->guard, &r, why, n);
 }
 
@@ -49,6 +53,16 @@ static void firewall_begin(struct daemon *d)
     d->firewall_lost = false;
 }
 
+static void on_names(void *ctx);
+
+static bool open_resolv(struct daemon *d, char *why, size_t n)
+{
+    if (d->resolv || !d->fixed.internet.dns) return d->resolv;
+    if (os_resolv_open(d->state.dir, NULL, &d->resolv, why, n)) return false;
+    os_resolv_interface(d->resolv, d->tun.name);
+    return true;
+}
+
 int setup_open(struct daemon *d, char *why, size_t n)
 {
     int err = os_nft_open(&d->nft, why, n);
@@ -67,9 +81,8 @@ int setup_open(struct daemon *d, char *why, size_t n)
     if (!d->lan) return os_why(BW_ERR_NOMEM, why, n, "no memory");
     if ((err = lan_clean(d->lan, why, n))) return err;
     char dns_why[OS_WHY];
-    if (d->config.internet.dns && os_resolv_open(d->state.dir, NULL, &d->resolv, dns_why, sizeof dns_why))
-        bw_log(&d->log, BW_WARN, "DNS stays as it is: %s", dns_why);
-    if (d->resolv) os_resolv_interface(d->resolv, d->tun.name);
+    if (!open_resolv(d, dns_why, sizeof dns_why) && d->config.internet.dns) bw_log(&d->log, BW_WARN, "DNS stays as it is: %s", dns_why);
+    if (os_timer_open(&d->loop, on_names, d, &d->names)) return os_why(BW_ERR_NOMEM, why, n, "no memory");
     watch_firewall(d);
     return 0;
 }
@@ -160,26 +173,39 @@ static void apply_dns_service(struct daemon *d, const struct exits_plan *share)
     setup_upstreams(d);
 }
 
+static void leave_dns(struct daemon *d)
+{
+    char why[OS_WHY] = "";
+    d->dns_in_use = false;
+    if (d->resolv && os_resolv_restore(d->resolv, why, sizeof why)) bw_log(&d->log, BW_WARN, "DNS was not put back: %s", why);
+    daemon_problem(d, PROBLEM_DNS, false, "", "", "");
+}
+
 // This machine asks the exit's DNS server while it uses an exit.
 static void apply_dns_use(struct daemon *d, const struct exitc_plan *exit)
 {
-    char why[OS_WHY] = "";
-    if (!d->resolv) return;
-    if (!exit->active || !exit->dns_count || !d->config.internet.dns) {
-        d->dns_in_use = false;
-        if (os_resolv_restore(d->resolv, why, sizeof why)) bw_log(&d->log, BW_WARN, "DNS was not put back: %s", why);
-        daemon_problem(d, PROBLEM_DNS, false, "", "", "");
+    char why[OS_WHY] = "", how[64];
+    bool wanted = exit->active && exit->dns_count && d->fixed.internet.dns && d->config.internet.dns;
+    os_timer_at(d->names, wanted ? os_clock_now() + NAMES_EVERY : BW_NEVER);
+    if (!wanted) {
+        leave_dns(d);
         return;
     }
-    if (!os_resolv_may(NULL, why, sizeof why)) {
-        bw_log(&d->log, BW_DEBUG, "DNS stays as it is: %s", why);
-        return;
-    }
-    bool bad = os_resolv_set(d->resolv, exit->dns, exit->dns_count, why, sizeof why);
-    char how[64];
-    if (!bad && !d->dns_in_use) bw_log(&d->log, BW_INFO, "names are asked of the exit by way of %s", os_resolv_how(d->resolv, how));
-    d->dns_in_use = !bad;
-    daemon_problem(d, PROBLEM_DNS, bad, "dns-not-set", why, "names may not resolve while the exit is in use; or set internet.dns = none");
+    bool good = open_resolv(d, why, sizeof why) && os_resolv_may(NULL, why, sizeof why) &&
+                !os_resolv_set(d->resolv, exit->dns, exit->dns_count, why, sizeof why);
+    if (good && !d->dns_in_use) bw_log(&d->log, BW_INFO, "names are asked of the exit by way of %s", os_resolv_how(d->resolv, how));
+    d->dns_in_use = good;
+    daemon_problem(d, PROBLEM_DNS, !good, "dns-not-set", why,
+                   "names do not resolve while the exit is in use, unless whom this machine asks is reached through it; or set internet.dns = none");
+}
+
+// A DHCP client that renews its lease writes its own servers there again, a systemd-resolved that was restarted knows none of ours.
+static void on_names(void *ctx)
+{
+    struct daemon *d = ctx;
+    struct exitc_plan exit;
+    internet_client_plan(node_internet(d->node), &exit);
+    apply_dns_use(d, &exit);
 }
 
 // Whom the house's machines ask: the exit, or whom this machine asks.
@@ -232,6 +258,7 @@ void setup_apply(struct daemon *d)
     bool bad = d->config.internet.killswitch && apply_guard(d, why, sizeof why); // first of all
     const struct exits_plan *share = internet_share_plan(node_internet(d->node));
     internet_client_plan(node_internet(d->node), &exit);
+    d->exit_in_use = exit.active;
     d->setup_dirty = false;
     bad = apply_netconf(d, share, &exit, why, sizeof why);
     if (bad) bw_log(&d->log, BW_ERROR, "addresses or routes could not be set: %s", why);
@@ -258,6 +285,8 @@ void setup_close(struct daemon *d)
     d->dns[0] = d->dns[1] = NULL;
     lan_close(d->lan);
     d->lan = NULL;
+    os_timer_close(d->names);
+    d->names = NULL;
     os_resolv_close(d->resolv);
     d->resolv = NULL;
     if (d->netconf) netconf_remove(d->netconf);

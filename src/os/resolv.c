@@ -81,8 +81,7 @@ static int cannot(const char *path, char *why, size_t n)
 {
     int err = errno == EACCES || errno == EPERM ? BW_ERR_DENIED : BW_ERR_SYS;
     return os_why(err, why, n,
-                  "%s cannot be changed: %m (names are looked up as before; set [internet] dns = none to leave it "
-                  "alone)",
+                  "%s cannot be changed: %m (set [internet] dns = none to leave it alone)",
                   path);
 }
 

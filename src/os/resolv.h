@@ -28,7 +28,7 @@ int os_resolv_open(const char *state_dir, const char *path, struct os_resolv **o
 // The TUN's name: from now on systemd-resolved and resolvconf are told where the machine has them. Only with path NULL.
 void os_resolv_interface(struct os_resolv *r, const char *name);
 // Puts these servers there (search and options lines stay). Call again when they change, or when the file may have been
-// rewritten by others (a DHCP client): then the new file becomes the one to put back. Unchanged: does nothing. Commands of
+// rewritten by others (a DHCP client; a systemd-resolved that was restarted): then the new file becomes the one to put back. Unchanged: does nothing. Commands of
 // others are run for up to some seconds if they hang, else for milliseconds.
 int os_resolv_set(struct os_resolv *r, const struct bw_addr *servers, size_t count, char *why, size_t n) BW_NODISCARD;
 int os_resolv_restore(struct os_resolv *r, char *why, size_t n) BW_NODISCARD; // fine if nothing was set

@@ -16,21 +16,25 @@
 
 // ---- who is there ----
 
-static bool stub_listens(void)
+// The number of its socket, another one each time that it is started. 0: nobody listens there.
+static unsigned long stub_socket(void)
 {
     char line[256];
+    unsigned long number = 0;
     FILE *f = fopen("/proc/thread-self/net/udp", "re");
-    if (!f) return false;
-    bool found = false;
-    while (!found && fgets(line, sizeof line, f)) found = strstr(line, STUB_UDP) || strstr(line, STUB_UDP_BIG);
+    if (!f) return 0;
+    while (!number && fgets(line, sizeof line, f)) {
+        if (!strstr(line, STUB_UDP) && !strstr(line, STUB_UDP_BIG)) continue;
+        if (sscanf(line, "%*s %*s %*s %*s %*s %*s %*s %*s %*s %lu", &number) != 1) break;
+    }
     fclose(f);
-    return found;
+    return number;
 }
 
 bool resolv_resolved_here(void)
 {
     char path[OS_CHILD_PATH];
-    return stub_listens() && !os_child_find("resolvectl", path);
+    return stub_socket() && !os_child_find("resolvectl", path);
 }
 
 bool resolv_resolvconf_keeps(const char *path, const char *text)
@@ -86,7 +90,8 @@ int resolv_resolved_set(struct resolv_ways *w, const struct bw_addr *servers, si
 {
     char program[OS_CHILD_PATH], text[RESOLV_SERVERS][BW_ADDR_TEXT];
     if (count > RESOLV_SERVERS) count = RESOLV_SERVERS;
-    if (w->resolved && same(w, servers, count)) return 0;
+    unsigned long stub = stub_socket();
+    if (w->resolved && (!stub || (stub == w->stub && same(w, servers, count)))) return 0; // what is away is told when it is back
     if (os_child_find("resolvectl", program)) return os_why(BW_ERR_NOTFOUND, why, n, "resolvectl is gone");
     char *dns[RESOLV_SERVERS + 4] = {program, "dns", w->iface};
     for (size_t i = 0; i < count; i++) dns[3 + i] = bw_addr_text(&servers[i], text[i]);
@@ -94,6 +99,7 @@ int resolv_resolved_set(struct resolv_ways *w, const struct bw_addr *servers, si
     if (!err) err = tell((char *[]){program, "domain", w->iface, "~.", NULL}, why, n);
     if (!err) err = tell((char *[]){program, "default-route", w->iface, "yes", NULL}, why, n);
     w->resolved = true; // at least in part
+    w->stub = stub;
     remember(w, servers, err ? 0 : count);
     return err;
 }
@@ -103,7 +109,7 @@ static int resolved_restore(struct resolv_ways *w, char *why, size_t n)
     char program[OS_CHILD_PATH];
     if (!w->resolved) return 0;
     w->resolved = false;
-    if (os_child_find("resolvectl", program) || !stub_listens()) return 0; // gone, and what it knew with it
+    if (os_child_find("resolvectl", program) || !stub_socket()) return 0; // gone, and what it knew with it
     return tell((char *[]){program, "revert", w->iface, NULL}, why, n);
 }
 

@@ -19,6 +19,7 @@ struct resolv_ways {
     char iface[16];            // "": none of this is used
     char note[OS_PATH];        // STATE/resolv.record
     bool resolved, resolvconf; // ours are set there now
+    unsigned long stub;        // which run of systemd-resolved was told
     struct bw_addr servers[RESOLV_SERVERS]; // which
     size_t count;
 };

@@ -106,7 +106,7 @@ def resolved(lab):
         printf '[Resolve]\nLLMNR=no\nMulticastDNS=no\n' >/etc/systemd/resolved.conf.d/lab.conf""")
     lab.job("n1", "dbus-daemon", "--system", "--nofork", "--nopidfile")
     wait_until(lambda: lab.run("n1", "test", "-S", "/run/dbus/system_bus_socket", check=False).returncode == 0, 10, "the bus")
-    lab.job("n1", "/usr/lib/systemd/systemd-resolved")
+    lab.resolved = lab.job("n1", "/usr/lib/systemd/systemd-resolved")
     wait_until(lambda: lab.run("n1", "resolvectl", "status", check=False).returncode == 0, 10, "systemd-resolved")
     # The uplink's own servers, as a DHCP client would set them, with a domain that is asked there and nowhere else.
     lab.run("n1", "resolvectl", "dns", "internet", "198.51.100.53", "2001:db8::53")
@@ -132,6 +132,20 @@ def started(lab):
     return lab.log("n1").split("by way of ")[-1].splitlines()[0]
 
 
+def forgotten(lab):
+    """Others put their own servers where the node had put the exit's: a DHCP client that renews its lease, or a restart."""
+    if lab.run("n1", "test", "-S", "/run/dbus/system_bus_socket", check=False).returncode == 0:
+        lab.resolved.stop()
+        lab.resolved = lab.job("n1", "/usr/lib/systemd/systemd-resolved")
+        known = "resolvectl dns byway0 | grep -q :.*[0-9]"
+    elif lab.run("n1", "which", "resolvconf", check=False).returncode == 0:
+        return
+    else:
+        lab.run("n1", "sh", "-c", f"printf '{OWN}' >/etc/resolv.conf".replace("\n", "\\n"))
+        known = "! grep -q 198.51.100.53 /etc/resolv.conf"
+    wait_until(lambda: lab.run("n1", "sh", "-c", known, check=False).returncode == 0, 20, "the exit's servers put there again")
+
+
 def asks_exit_only(prepare, how):
     """how: what the log must say about the way that was found."""
     with Lab(text=MESH) as lab:
@@ -148,6 +162,7 @@ def asks_exit_only(prepare, how):
         want(said == how, f"the way that was found: {said!r}")
         for e in ("n2", "n3"):
             wait_until(lambda: any(x["state"] == "standby" for x in lab.exits("n1")), 30, "a second exit in reserve")
+            forgotten(lab)
             ear = Listener(lab, "n1", f"asking-{e}")
             asking = lab.job("n1", "python3", "-c", ASK)
             wait_until(lambda: resolves(lab), 10, "a name through the tunnel")
@@ -194,6 +209,28 @@ def with_openresolv():
 @labkit.test
 def with_systemd_resolved():
     return asks_exit_only(resolved, "systemd-resolved")
+
+
+@labkit.test
+def where_the_resolvers_cannot_be_changed_nothing_is_asked_in_the_lan():
+    with Lab(text=MESH) as lab:
+        wait_until(lambda: lab.exit_of("n1"), 20, "an exit")
+        lab.stop("n1")
+        lab.run("n1", "ip", "addr", "add", "192.168.77.2/24", "dev", "internet")
+        lab.run("n1", "ip", "neigh", "replace", "192.168.77.1", "lladdr", "02:00:00:00:00:99", "dev", "internet")
+        lab.run("n1", "sh", "-ec", "echo nameserver 192.168.77.1 >/etc/resolv.conf; mount -o remount,bind,ro /etc/resolv.conf")
+        plain = Listener(lab, "n1", "without")
+        resolves(lab)
+        want([d for d in plain.stop().so_far() if d[4] == 53], "without the node questions are seen on the uplink: the capture works")
+        lab.start("n1")
+        wait_until(lambda: "dns-not-set" in lab.problems("n1"), 20, "the node says that it could not")
+        wait_until(lambda: "dport" in lab.run("n1", "nft", "list", "table", "inet", "byway-guard", check=False).stdout, 10, "the guard")
+        ear = Listener(lab, "n1", "with")
+        want(not resolves(lab), "a name, in spite of all")
+        ear.no_questions("where /etc/resolv.conf cannot be changed")
+        lab.run("n1", "mount", "-o", "remount,bind,rw", "/etc/resolv.conf")
+        wait_until(lambda: resolves(lab), 20, "names, once it can be changed")
+        want("dns-not-set" not in lab.problems("n1"), "the problem is over")
 
 
 labkit.main()
