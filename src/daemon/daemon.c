@@ -286,7 +286,10 @@ static int open_services(struct daemon *d)
         daemon_fail(d, "%s", why);
         return err;
     }
-    ledger_open(d);
+    if (ledger_open(d)) {
+        daemon_fail(d, "no memory");
+        return BW_ERR_NOMEM;
+    }
     if (os_store_iter(d->store, "lease", restore_lease, d) < 0)
         bw_log(&d->log, BW_WARN, "stored leases could not be read: %s", os_store_error(d->store));
     if ((err = peers_apply(d, NULL))) {
@@ -360,6 +363,7 @@ static void stop(struct daemon *d)
     os_watch_close(d->punts, false);
     os_timer_close(d->timer);
     os_timer_close(d->reaper);
+    ledger_close(d);
     d->timer = d->reaper = NULL;
     for (int i = 0; i < 3; i++)
         if (d->signals[i].data) uv_close((uv_handle_t *)&d->signals[i], NULL);

@@ -97,6 +97,7 @@ struct daemon {
     struct os_timer *timer;   // node_deadline()
     struct os_timer *reaper;  // old snapshots
     struct os_timer *renet;   // interfaces or routes changed a moment ago
+    struct os_timer *sweeper; // of the log of leases
     struct node *node;
     struct http_client *http;
     struct mesh_request requests[DAEMON_HTTP_MAX];
@@ -171,7 +172,9 @@ void pinger_close(struct daemon *d);
 struct limit_config ledger_limits(const struct config_internet *c);
 struct exitc_rules ledger_rules(const struct config_internet *c);
 void ledger_targets(const struct config_internet *c, struct bw_addr out[EXITC_TARGETS]);
-void ledger_open(struct daemon *d); // forgets what is too old
+int ledger_open(struct daemon *d) BW_NODISCARD; // from now on what is too old is forgotten
+void ledger_close(struct daemon *d);
+void ledger_sweep(struct daemon *d); // the settings are others
 void ledger_note(void *ctx, const struct exits_month *v, unsigned n);
 bool ledger_recall(void *ctx, struct exits_month *v);
 void ledger_log(void *ctx, const struct exits_logged *e);

@@ -11,6 +11,7 @@
 #include "os/ifbytes.h"
 
 #define DAY_S 86400u
+#define SWEEP_EVERY (3600 * BW_S)
 #define MESH_OVERHEAD_PART 16 // UDP, IP and Ethernet around the mesh's own packets, roughly
 
 static void put_be(uint8_t *p, uint64_t v, unsigned n)
@@ -135,7 +136,27 @@ static int sweep_month(void *ctx, const uint8_t *key, size_t key_n, const uint8_
     return old ? os_store_del(w->d->store, "month", key, key_n) : 0;
 }
 
-void ledger_open(struct daemon *d)
+static void on_sweep(void *ctx)
+{
+    struct daemon *d = ctx;
+    ledger_sweep(d);
+    os_timer_at(d->sweeper, os_clock_now() + SWEEP_EVERY);
+}
+
+int ledger_open(struct daemon *d)
+{
+    if (os_timer_open(&d->loop, on_sweep, d, &d->sweeper)) return BW_ERR_NOMEM;
+    on_sweep(d);
+    return 0;
+}
+
+void ledger_close(struct daemon *d)
+{
+    os_timer_close(d->sweeper);
+    d->sweeper = NULL;
+}
+
+void ledger_sweep(struct daemon *d)
 {
     uint64_t unix_s = os_clock_unix_ns() / 1000000000u, keep = (uint64_t)d->config.internet.log_leases_days * DAY_S;
     struct sweep w = {.d = d, .month = limits_month((int64_t)unix_s)};

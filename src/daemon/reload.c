@@ -85,6 +85,7 @@ static void apply(struct daemon *d, const struct config *old, unsigned diff)
         node_set_policy(d->node, policies[c->discover.policy], c->listen.is_public, c->discover.secret, os_clock_now());
     if (diff & CONFIG_DISCOVER && net_discovery(d)) bw_log(&d->log, BW_ERROR, "the discovery interfaces could not be changed");
     if (diff & CONFIG_INTERNET) reload_internet(d);
+    if (diff & CONFIG_INTERNET) ledger_sweep(d);
     if (diff & CONFIG_ROUTING) reload_routing(d);
     if (diff & CONFIG_FIREWALL) d->setup_dirty = true;
     if (diff & CONFIG_API && api_listen_tcp(d->api, c->api.none ? NULL : &c->api.listen, why, sizeof why))

@@ -39,7 +39,7 @@ struct os_store {
 static const char settings[] =
     "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = TRUNCATE; PRAGMA synchronous = FULL;"
     "PRAGMA cache_size = -128; PRAGMA temp_store = MEMORY; PRAGMA trusted_schema = OFF;"
-    "PRAGMA cell_size_check = ON;";
+    "PRAGMA cell_size_check = ON; PRAGMA secure_delete = ON;"; // what is deleted is not in the file any more
 
 static int fail(struct os_store *s, int rc, const char *what)
 {

@@ -163,6 +163,42 @@ def what_a_client_cannot_do():
 
 
 @labkit.test
+def the_log_of_leases_is_kept_as_long_as_the_owner_says():
+    def log(lab):
+        db = sqlite3.connect(f"file:{lab.dir}/nodes/e/state/byway.db?immutable=1", uri=True)  # the node keeps it locked
+        try:
+            return [json.loads(v) for (v,) in db.execute("select value from kv where tab = 'lease-log'")]
+        except sqlite3.DatabaseError:  # it was just writing
+            return None
+        finally:
+            db.close()
+
+    with Lab(*PROBE, text="node e share\nlink c e\nlink e internet\n") as lab:
+        conf = f"{lab.dir}/nodes/e/byway.conf"
+        with open(conf) as f:
+            before = f.read()
+        wait_until(lambda: lab.online("c"), 20, "Internet at c")
+        lab.configure("e", "\n[internet]\nlog-leases = 30d\n")
+        client, inner = lab.address("c"), leased(lab, "c")
+        lab.stop("c")
+        wait_until(lambda: any(r["ended"] for r in log(lab) or []), 10, "the lease in the log")
+        lab.stop("e")
+        db = sqlite3.connect(f"{lab.dir}/nodes/e/state/byway.db")
+        (row,) = db.execute("select key, value from kv where tab = 'lease-log'").fetchall()
+        for days in (29, 31):
+            entry = dict(json.loads(row[1]), until=int(time.time()) - days * 86400, client=f"fc00::{days}")
+            db.execute("insert into kv values ('lease-log', ?, ?)", (bytes([days]) + row[0][1:], json.dumps(entry).encode()))
+        db.commit()
+        db.close()
+        lab.start("e")
+        wait_until(lambda: sorted(r["client"] for r in log(lab) or []) == ["fc00::29", client], 10, "what is too old forgotten")
+        lab.configure("e", before, "w")
+        wait_until(lambda: log(lab) == [], 10, "all of it forgotten, once the owner wants no log")
+        with open(f"{lab.dir}/nodes/e/state/byway.db", "rb") as f:
+            want(f'"inner4":"{inner}"'.encode() not in f.read(), "what was deleted can still be read in the file")
+
+
+@labkit.test
 def ipv6_where_the_exit_has_it():
     with Lab(*PROBE[:1], f"internet.probe={HERE}:80,[2001:db8::80]:80", text="node e share\nlink c e\nlink e internet\n") as lab:
         wait_until(lambda: lab.online("c", labkit.WEB6 + "/"), 30, "IPv6 through the exit")
