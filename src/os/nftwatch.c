@@ -7,6 +7,7 @@
 #include <linux/netfilter/nfnetlink.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 
 #include "os/watch.h"
@@ -73,12 +74,43 @@ static void on_readable(void *ctx, int events)
     os_nftwatch_look(ctx);
 }
 
+// The last message of each change says what program made it.
+static bool ends_change(const struct nlmsghdr *m)
+{
+    return NFNL_SUBSYS_ID(m->nlmsg_type) == NFNL_SUBSYS_NFTABLES && NFNL_MSG_TYPE(m->nlmsg_type) == NFT_MSG_NEWGEN &&
+           m->nlmsg_len >= NLMSG_HDRLEN + sizeof(struct nfgenmsg);
+}
+
+static bool by_us(const struct nlmsghdr *m)
+{
+    char name[16] = "";
+    const struct nlattr *a;
+    prctl(PR_GET_NAME, name);
+    mnl_attr_for_each(a, m, sizeof(struct nfgenmsg))
+    {
+        if (mnl_attr_get_type(a) == NFTA_GEN_PROC_NAME && mnl_attr_validate(a, MNL_TYPE_NUL_STRING) >= 0)
+            return !strcmp(mnl_attr_get_str(a), name);
+    }
+    return true; // an old kernel does not say
+}
+
 void os_nftwatch_mine(struct os_nftwatch *w)
 {
-    ssize_t got;
     if (!w) return;
-    do got = recv(mnl_socket_get_fd(w->sock), w->buf, sizeof w->buf, MSG_DONTWAIT);
-    while (got >= 0 || errno == EINTR || errno == ENOBUFS);
+    bool gone = false, others = false;
+    for (;;) {
+        ssize_t got = mnl_socket_recvfrom(w->sock, w->buf, sizeof w->buf);
+        if (got < 0 && (errno == EINTR || errno == ENOBUFS || errno == ENOSPC)) continue; // our own may have been too many
+        if (got < 0) break;
+        int left = (int)got;
+        for (const struct nlmsghdr *m = (void *)w->buf; mnl_nlmsg_ok(m, left); m = mnl_nlmsg_next(m, &left)) {
+            gone |= takes_away(m) && is_ours(w, m);
+            if (!ends_change(m)) continue;
+            others |= gone && !by_us(m);
+            gone = false;
+        }
+    }
+    if (others) w->fn(w->ctx);
 }
 
 int os_nftwatch_open(uv_loop_t *loop, const char *const *tables, unsigned count, os_nftwatch_fn *fn, void *ctx,

@@ -18,7 +18,7 @@ int os_nftwatch_open(uv_loop_t *loop, const char *const *tables, unsigned count,
                      struct os_nftwatch **out, char *why, size_t n) BW_NODISCARD;
 // Tells now what there is to tell, for who is about to change something himself ...
 void os_nftwatch_look(struct os_nftwatch *w); // w may be NULL
-// ... and after that change: what the kernel has told until now is forgotten. w may be NULL.
+// ... and after that change: what the kernel has told of changes by this thread is forgotten. w may be NULL.
 void os_nftwatch_mine(struct os_nftwatch *w);
 void os_nftwatch_close(struct os_nftwatch *w); // w may be NULL
 

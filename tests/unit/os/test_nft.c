@@ -18,6 +18,7 @@
 #include <cmocka.h>
 
 #include "os/fwcheck.h"
+#include "os/nftwatch.h"
 #include "os/why.h"
 #include "unit/os/scratch.h"
 #include "unit/os/space.h"
@@ -231,6 +232,41 @@ static void no_library_is_told(void **state)
     assert_int_equal(r, 0);
 }
 
+static void count(void *ctx)
+{
+    ++*(unsigned *)ctx;
+}
+
+// Somebody else's change is told also if it came among our own.
+static void others_changes_are_told_from_ours(void **state)
+{
+    (void)state;
+    if (!have_space) skip();
+    static const char *const tables[] = {"watched"};
+    static const char ours[] = "add table inet watched; delete table inet watched; add table inet watched; add chain inet watched c";
+    uv_loop_t loop;
+    struct os_nftwatch *w;
+    unsigned told = 0;
+    uv_loop_init(&loop);
+    assert_int_equal(os_nft_run(nft, ours, why, sizeof why), 0);
+    assert_int_equal(os_nftwatch_open(&loop, tables, 1, count, &told, &w, why, sizeof why), 0);
+    for (int i = 0; i < 3; i++) assert_int_equal(os_nft_run(nft, ours, why, sizeof why), 0);
+    os_nftwatch_mine(w);
+    assert_int_equal(told, 0);
+    assert_int_equal(os_nft_run(nft, ours, why, sizeof why), 0);
+    assert_int_equal(system("nft flush ruleset"), 0);
+    assert_int_equal(os_nft_run(nft, "add table inet other; add chain inet other c", why, sizeof why), 0);
+    os_nftwatch_mine(w);
+    assert_int_equal(told, 1);
+    assert_int_equal(os_nft_run(nft, ours, why, sizeof why), 0);
+    assert_int_equal(system("nft delete table inet other"), 0); // not ours
+    os_nftwatch_mine(w);
+    assert_int_equal(told, 1);
+    os_nftwatch_close(w);
+    uv_run(&loop, UV_RUN_DEFAULT);
+    assert_int_equal(uv_loop_close(&loop), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest early[] = {cmocka_unit_test(no_library_is_told)};
@@ -238,6 +274,7 @@ int main(void)
         cmocka_unit_test(rules_counters_and_all_or_nothing),
         cmocka_unit_test(foreign_drops_in_the_kernel),
         cmocka_unit_test(rulesets_as_text),
+        cmocka_unit_test(others_changes_are_told_from_ours),
         cmocka_unit_test(no_nftables_is_told),
     };
     int failed = cmocka_run_group_tests(early, NULL, NULL);
