@@ -137,13 +137,29 @@ static int open_state(struct daemon *d)
     return err < 0 ? err : 0;
 }
 
+static int claim(struct daemon *d)
+{
+    char why[OS_WHY];
+    if (d->place >= 0 || !os_ns_claim(&d->place, why, sizeof why)) return 0;
+    daemon_fail(d, "%s", why);
+    return BW_ERR_EXISTS;
+}
+
+// A kill switch stands before anything else that can fail: whatever keeps the node from running, nothing leaves.
+static int open_guard(struct daemon *d)
+{
+    char why[OS_WHY];
+    if (!d->config.internet.killswitch) return 0;
+    int err = claim(d); // the guard may be another node's
+    if (err || !(err = setup_guard(d, why, sizeof why))) return err;
+    daemon_fail(d, "%s", why);
+    return err;
+}
+
 static int open_device(struct daemon *d)
 {
-    char err[OS_ERROR_TEXT], why[OS_WHY];
-    if (os_ns_claim(&d->place, why, sizeof why)) {
-        daemon_fail(d, "%s", why);
-        return BW_ERR_EXISTS;
-    }
+    char err[OS_ERROR_TEXT];
+    if (claim(d)) return BW_ERR_EXISTS;
     d->threads = worker_default_threads();
     struct os_udp_options o = {.port = d->config.listen.port, .mark = NETCONF_MARK, .share = true};
     for (; d->udp_count < d->threads; d->udp_count++) {
@@ -324,7 +340,8 @@ static int start(struct daemon *d)
         return BW_ERR_SYS;
     }
     open_keylog(d);
-    int err = open_state(d);
+    int err = open_guard(d);
+    if (!err) err = open_state(d);
     if (!err) err = open_device(d);
     if (!err) err = open_network(d);
     if (!err) err = open_node(d);

@@ -146,6 +146,7 @@ int net_discovery(struct daemon *d) BW_NODISCARD; // [discover] interfaces chang
 void net_close(struct daemon *d);
 
 // setup.c
+int setup_guard(struct daemon *d, char *why, size_t n) BW_NODISCARD; // may come first
 int setup_open(struct daemon *d, char *why, size_t n) BW_NODISCARD; // leftovers of a killed run go, the firewall stands
 void setup_apply(struct daemon *d);
 void setup_upstreams(struct daemon *d); // the machine's resolvers may be others by now

@@ -12,7 +12,7 @@
 static int apply_guard(struct daemon *d, char *why, size_t n)
 {
     const struct config_internet *c = &d->config.internet;
-    struct guard_rules r = {.tun = d->tun.name, .killswitch = c->killswitch, .dns = c->dns && (c->killswitch || d->exit_in_use)};
+    struct guard_rules r = {.tun = d->config.tun.interface, .killswitch = c->killswitch, .dns = c->dns && (c->killswitch || d->exit_in_use)};
     return guard_apply(&d->guard, &r, why, n);
 }
 
@@ -63,13 +63,19 @@ static bool open_resolv(struct daemon *d, char *why, size_t n)
     return true;
 }
 
+int setup_guard(struct daemon *d, char *why, size_t n)
+{
+    int err = d->nft ? 0 : os_nft_open(&d->nft, why, n);
+    if (err) return err;
+    if (!d->guard_ready) guard_init(&d->guard, d->nft);
+    d->guard_ready = true;
+    return apply_guard(d, why, n);
+}
+
 int setup_open(struct daemon *d, char *why, size_t n)
 {
-    int err = os_nft_open(&d->nft, why, n);
+    int err = setup_guard(d, why, n); // before anything of an earlier run is taken away
     if (err) return err;
-    guard_init(&d->guard, d->nft);
-    d->guard_ready = true;
-    if ((err = apply_guard(d, why, n))) return err; // before anything of an earlier run is taken away
     if (os_sysctl_open(d->store, &d->sysctl)) return os_why(BW_ERR_NOMEM, why, n, "no memory");
     share_init(&d->share, d->nft, d->sysctl);
     d->share_ready = true;

@@ -98,6 +98,10 @@ def a_start_that_fails_leaves_the_switch_on_and_it_can_be_lifted_by_hand():
         want(r.returncode == 1, f"it started: {r.stderr[-200:]}")
         want(not lab.online("n1", WEB4 + "/", timeout=1), "online after a failed start")
         ear.quiet("a failed start")
+        lab.run("n1", "nft", "delete", "table", "inet", "byway-guard")
+        for argv in (("--state", state), ("--state", "/proc/none")):  # nothing stands from an earlier run
+            r = lab.run("n1", "byway", "run", *argv, "--socket", "/run/again.sock", "--set", "internet.killswitch=yes", check=False)
+            want(r.returncode == 1 and not lab.online("n1", WEB4 + "/", timeout=1), f"online after a first start that failed: {r.stderr[-200:]}")
         taken.stop()
         lab.run("n1", "nft", "delete", "table", "inet", "byway-guard")
         for family in ("-4", "-6"):
