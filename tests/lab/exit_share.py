@@ -33,6 +33,22 @@ def an_uplink_that_is_named_but_is_not_there_is_told():
 
 
 @labkit.test
+def each_clients_bytes_are_counted():
+    with Lab("star", "--nodes", 3, "--share", 1) as lab:
+        for n in ("n2", "n3"):
+            wait_until(lambda: lab.online(n), 20, f"Internet at {n}")
+
+        def moved(node):
+            counters = lab.metrics("n1")
+            return [counters[f"byway_share_client_{way}_bytes_total", lab.address(node)] for way in ("rx", "tx")]
+        before, idle = moved("n2"), moved("n3")
+        lab.fetch("n2", f"{labkit.WEB}/1M")
+        after = moved("n2")
+        want(after[1] - before[1] > 1_000_000 and 1000 < after[0] - before[0] < 500_000, f"{before} {after}")
+        want(moved("n3")[1] - idle[1] < 100_000, "the other client's bytes have grown, too")
+
+
+@labkit.test
 def answers_that_come_twice_count_once():
     with Lab(text="link 1 2\nnode 1 internet share\n") as lab:
         here = WEB4.removeprefix("http://")

@@ -247,7 +247,7 @@ class Lab:
     def metrics(self, node):
         """The node's counters: {(name, value of the label or ""): number}."""
         text = self._get(node, "/metrics", 5).decode()
-        return {(m[1], m[2] or ""): int(m[3]) for m in re.finditer(r'^(\w+)(?:\{\w+="(\w+)"\})? (\d+)$', text, re.M)}
+        return {(m[1], m[2] or ""): int(m[3]) for m in re.finditer(r'^(\w+)(?:\{\w+="([\w:]+)"\})? (\d+)$', text, re.M)}
 
     def configure(self, node, text, mode="a"):
         """Adds text to the node's configuration (mode "w": replaces it) and has the node read it again."""

@@ -272,6 +272,25 @@ static void babel_view_counters(struct node *n, view_counter_fn *fn, void *ctx)
     count(fn, ctx, "byway_babel_bytes_received_total", NULL, NULL, c->rx_bytes);
 }
 
+// What each client of this exit has sent and received through its tunnel, by its mesh address.
+static void client_counters(struct node *n, view_counter_fn *fn, void *ctx)
+{
+    static const char *const names[2] = {"byway_share_client_rx_bytes_total", "byway_share_client_tx_bytes_total"};
+    char address[BW_ADDR_TEXT];
+    unsigned tunnels = internet_tunnels(n->internet, NULL, 0);
+    struct fwd_tunnel *t = tunnels ? bw_alloc(n->mem, tunnels * sizeof *t) : NULL;
+    if (!t) return;
+    internet_tunnels(n->internet, t, tunnels);
+    for (unsigned i = 0; i < 2 * tunnels; i++) {
+        const struct fwd_tunnel *c = &t[i % tunnels];
+        if (c->is_exit) continue;
+        bool rx = i < tunnels;
+        count(fn, ctx, names[!rx], "address", bw_addr_text(&c->peer, address),
+              atomic_load_explicit(rx ? &c->shared->rx_bytes : &c->shared->tx_bytes, memory_order_relaxed));
+    }
+    bw_free(n->mem, t, tunnels * sizeof *t);
+}
+
 void node_view_counters(struct node *n, view_counter_fn *fn, void *ctx)
 {
     for (int i = 0; i < LINK_DROP_COUNT; i++)
@@ -288,4 +307,5 @@ void node_view_counters(struct node *n, view_counter_fn *fn, void *ctx)
     babel_view_counters(n, fn, ctx);
     node_session_counters(n, fn, ctx);
     internet_view_counters(n->internet, fn, ctx);
+    client_counters(n, fn, ctx);
 }
