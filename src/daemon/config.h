@@ -202,7 +202,7 @@ bool config_key_at(size_t i, const char **section, const char **key);
 
 // ---- writing, for --save ----
 // Appends [peer NAME], or replaces the section that has this key, keeping the rest of the file byte for byte; the file
-// is made if it is missing (0600), and swapped in whole. NULL name: the old section's, or one made from the key. NULL
+// is made if it is missing (0600), and so is its folder; it is swapped in whole. NULL name: the old section's, or one made from the key. NULL
 // endpoint or psk_file: the line is left out. Fails without a trace: BW_ERR_SYS (errno), BW_ERR_RANGE (a value that
 // cannot stand in the file), BW_ERR_EXISTS (another peer has the name).
 int config_save_peer(const char *path, const char *name, const uint8_t key[32], const char *endpoint,

@@ -68,7 +68,12 @@ static int swap_in(const char *path, const char *const part[3], const size_t len
     snprintf(temp, sizeof temp, "%s.new-%ld", real, (long)getpid());
     struct stat st;
     bool old = !stat(real, &st);
-    int fd = open(temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+    const int how = O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW;
+    int fd = open(temp, how, 0600);
+    if (fd < 0 && errno == ENOENT && !mkdir(dirname(real), 0755)) { // /etc/byway, on a machine that needed no file so far
+        snprintf(real, sizeof real, "%s", path);
+        fd = open(temp, how, 0600);
+    }
     if (fd < 0) return BW_ERR_SYS;
     int bad = 0;
     for (int i = 0; i < 3 && !bad; i++) bad = write_all(fd, part[i], len[i]);

@@ -501,6 +501,11 @@ static void test_save(void **state)
     assert_int_equal(config_save_peer(in_dir("new.conf"), NULL, a, NULL, NULL, false), 0);
     assert_string_equal(get("new.conf"), "[peer peer-00010203]\nkey = " KEY_A "\n");
     assert_int_equal(config_save_peer(in_dir("no/such/dir.conf"), NULL, a, NULL, NULL, false), BW_ERR_SYS);
+    // its folder is made as well: a machine without a configuration has no /etc/byway
+    assert_int_equal(config_save_peer(in_dir("etc/new.conf"), NULL, a, NULL, NULL, false), 0);
+    assert_string_equal(get("etc/new.conf"), "[peer peer-00010203]\nkey = " KEY_A "\n");
+    assert_int_equal(config_save_secret(in_dir("etc2/new.conf"), a), 0);
+    assert_non_null(strstr(get("etc2/new.conf"), "policy = secret"));
 }
 
 // INTERFACES' own example, word for word where it is meant literally.
