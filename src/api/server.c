@@ -11,14 +11,15 @@
 
 #include "api/api_private.h"
 
-// What a stranger on the mesh can hold of us: 32 connections, 4 from one address, 10 s each, 8 KiB of headers.
+// What a stranger on the mesh can hold of us: 32 connections, 4 from one address, 10 s each or until others need the room, 8 KiB of headers.
 static const struct {
     unsigned connections, per_address, idle_s, deadline_ms;
     size_t memory;
+    unsigned room; // for so many; beyond them the oldest gives way. 0: new ones wait
 } limits[] = {
-    [FACE_UNIX] = {128, 0, 60, 0, 32 * 1024},
-    [FACE_TCP] = {64, 0, 60, 120000, 16 * 1024},
-    [FACE_MESH] = {32, 4, 5, 10000, 8 * 1024},
+    [FACE_UNIX] = {128, 0, 60, 0, 32 * 1024, 0},
+    [FACE_TCP] = {64, 0, 60, 120000, 16 * 1024, 0},
+    [FACE_MESH] = {64, 4, 5, 10000, 8 * 1024, 32},
 };
 
 static void on_epoll(uv_poll_t *h, int status, int events);
@@ -35,6 +36,21 @@ static void log_mhd(void *cls, const char *fmt, va_list ap)
     bw_log(l->api->o.log, BW_DEBUG, "http: %s", line);
 }
 
+// Addresses cost nothing, so a stranger can hold any number of connections open: nobody who has a request must wait for their end.
+static void make_room(struct listener *l)
+{
+    struct conn *c, *oldest = NULL;
+    unsigned n = 0;
+    TAILQ_FOREACH(c, &l->conns, entry) {
+        if (c->streaming || c->fd < 0) continue;
+        if (!oldest) oldest = c;
+        n++;
+    }
+    if (!limits[l->face].room || n <= limits[l->face].room) return;
+    shutdown(oldest->fd, SHUT_RDWR); // MHD sees the end and cleans up
+    oldest->fd = -1;
+}
+
 static void on_connection(void *cls, struct MHD_Connection *conn, void **state,
                           enum MHD_ConnectionNotificationCode what)
 {
@@ -47,6 +63,7 @@ static void on_connection(void *cls, struct MHD_Connection *conn, void **state,
         c->fd = fd ? fd->connect_fd : -1;
         c->since_ms = uv_now(l->api->o.loop);
         TAILQ_INSERT_TAIL(&l->conns, c, entry);
+        make_room(l);
     } else if (*state) {
         struct conn *c = *state;
         TAILQ_REMOVE(&l->conns, c, entry);

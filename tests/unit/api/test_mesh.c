@@ -141,6 +141,29 @@ static void test_slow_callers(void **state)
     expect(mesh(AT "/v1/key'"), 200, "key");
 }
 
+// Many callers that hold all connections open keep nobody else from being served at once.
+static void test_many_callers(void **state)
+{
+    (void)state;
+    int fd[48], ended = 0;
+    assert_int_equal(system("for i in 1 2 3 4 5 6 7 8 9 a b c; do ip addr add fcbc::$i/128 dev lo nodad || exit 1; done"), 0);
+    for (int i = 0; i < 48; i++) {
+        char source[32];
+        snprintf(source, sizeof source, "fcbc::%x", 1 + i / 4);
+        fd[i] = connect_mesh(source);
+        assert_int_equal(send(fd[i], "GET /v1/key HTTP/1.1\r\n", 22, MSG_NOSIGNAL), 22);
+    }
+    uint64_t start = now_ms();
+    expect(mesh(AT "/v1/key'"), 200, "key");
+    assert_true(now_ms() - start < 4000); // not when the time of one of the others is over
+    for (int i = 0; i < 48; i++) {
+        char c;
+        ended += recv(fd[i], &c, 1, MSG_DONTWAIT) == 0;
+        close(fd[i]);
+    }
+    assert_true(ended >= 48 - 32); // the oldest
+}
+
 int main(void)
 {
     if (!own_world()) {
@@ -151,6 +174,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_resources, setup, teardown),
         cmocka_unit_test_setup_teardown(test_anycast_comes_and_goes, setup, teardown),
         cmocka_unit_test_setup_teardown(test_slow_callers, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_many_callers, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
