@@ -302,7 +302,7 @@ static int open_services(struct daemon *d)
         daemon_fail(d, "%s", why);
         return err;
     }
-    if (ledger_open(d)) {
+    if (later_open(d) || ledger_open(d)) {
         daemon_fail(d, "no memory");
         return BW_ERR_NOMEM;
     }
@@ -381,6 +381,7 @@ static void stop(struct daemon *d)
     os_timer_close(d->timer);
     os_timer_close(d->reaper);
     ledger_close(d);
+    later_close(d);
     d->timer = d->reaper = NULL;
     for (int i = 0; i < 3; i++)
         if (d->signals[i].data) uv_close((uv_handle_t *)&d->signals[i], NULL);

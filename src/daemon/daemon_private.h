@@ -5,9 +5,11 @@
 //   serve.c   the API's sources and actions       pinger.c  ping and trace
 //   peers.c   configured peers, name look-ups     reload.c  a changed configuration
 //   ledger.c  clients' volumes, the log of leases, the uplink's counters
+//   later.c   writes to the store that may wait
 #ifndef DAEMON_PRIVATE_H
 #define DAEMON_PRIVATE_H
 
+#include <sys/queue.h>
 #include <uv.h>
 
 #include "api/api.h"
@@ -80,6 +82,9 @@ struct daemon {
     struct os_state state;
     int place; // this network namespace is ours (os_ns_claim), -1: not
     struct os_store *store;
+    STAILQ_HEAD(, later_row) later; // what is to be written there
+    unsigned later_count;
+    struct os_timer *later_timer; // NULL: nothing waits
     unsigned keys_stored; // of mesh addresses, in the store
     struct os_nl *nl;
     struct os_nft *nft;
@@ -180,6 +185,13 @@ void ledger_note(void *ctx, const struct exits_month *v, unsigned n);
 bool ledger_recall(void *ctx, struct exits_month *v);
 void ledger_log(void *ctx, const struct exits_logged *e);
 bool ledger_uplink(void *ctx, uint64_t *down, uint64_t *up);
+
+// later.c: writes to the store that may wait for half a second, and so are lost with a SIGKILL in it
+int later_open(struct daemon *d) BW_NODISCARD;
+void later_write(struct daemon *d, const char *table, const void *key, size_t key_n, const void *p, size_t n); // p NULL: deletes it
+ssize_t later_read(struct daemon *d, const char *table, const void *key, size_t key_n, void *out, size_t cap) BW_NODISCARD; // as os_store_get
+void later_flush(struct daemon *d); // now
+void later_close(struct daemon *d); // from now on each is written at once
 
 // reload.c
 int reload_file(struct daemon *d, struct api_error *e);

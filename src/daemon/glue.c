@@ -122,14 +122,12 @@ static void on_save_lease(void *ctx, const struct exits_saved *l)
     memcpy(row.address, l->address.b, 16);
     memcpy(row.inner4, l->inner4.b, 16);
     memcpy(row.inner6, l->inner6.b, 16);
-    if (os_store_put(d->store, "lease", l->key, sizeof l->key, &row, sizeof row))
-        bw_log(&d->log, BW_WARN, "a lease could not be stored: %s", os_store_error(d->store));
+    later_write(d, "lease", l->key, sizeof l->key, &row, sizeof row);
 }
 
 static void on_drop_lease(void *ctx, const uint8_t key[32])
 {
-    struct daemon *d = ctx;
-    if (os_store_del(d->store, "lease", key, 32)) bw_log(&d->log, BW_WARN, "a lease could not be forgotten: %s", os_store_error(d->store));
+    later_write(ctx, "lease", key, 32, NULL, 0);
 }
 
 // ---- public keys of mesh addresses ----

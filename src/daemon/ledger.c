@@ -60,28 +60,20 @@ void ledger_targets(const struct config_internet *c, struct bw_addr out[EXITC_TA
 
 // ---- volumes ----
 
-static void put_month(struct daemon *d, const struct exits_month *v, bool *bad)
-{
-    uint8_t row[12];
-    put_be(row, v->month, 4);
-    put_be(row + 4, v->bytes, 8);
-    *bad |= os_store_put(d->store, "month", v->key, sizeof v->key, row, sizeof row) != 0;
-}
-
 void ledger_note(void *ctx, const struct exits_month *v, unsigned n)
 {
-    struct daemon *d = ctx;
-    bool bad = os_store_begin(d->store) != 0;
-    for (unsigned i = 0; !bad && i < n; i++) put_month(d, &v[i], &bad);
-    if (os_store_commit(d->store) || bad)
-        bw_log(&d->log, BW_WARN, "what clients used could not be stored: %s", os_store_error(d->store));
+    for (unsigned i = 0; i < n; i++) {
+        uint8_t row[12];
+        put_be(row, v[i].month, 4);
+        put_be(row + 4, v[i].bytes, 8);
+        later_write(ctx, "month", v[i].key, sizeof v[i].key, row, sizeof row);
+    }
 }
 
 bool ledger_recall(void *ctx, struct exits_month *v)
 {
-    struct daemon *d = ctx;
     uint8_t row[12];
-    if (os_store_get(d->store, "month", v->key, sizeof v->key, row, sizeof row) != sizeof row) return false;
+    if (later_read(ctx, "month", v->key, sizeof v->key, row, sizeof row) != sizeof row) return false;
     v->month = (uint32_t)get_be(row, 4);
     v->bytes = get_be(row + 4, 8);
     return true;
@@ -109,8 +101,8 @@ void ledger_log(void *ctx, const struct exits_logged *e)
                           "inner4", addr_json(&e->inner4), "inner6", addr_json(&e->inner6));
     char *text = o ? json_dumps(o, JSON_COMPACT) : NULL;
     json_decref(o);
-    if (!text || os_store_put(d->store, "lease-log", id, sizeof id, text, strlen(text)))
-        bw_log(&d->log, BW_WARN, "a lease could not be logged: %s", text ? os_store_error(d->store) : "no memory");
+    if (text) later_write(d, "lease-log", id, sizeof id, text, strlen(text));
+    else bw_log(&d->log, BW_WARN, "a lease could not be logged: no memory");
     free(text);
 }
 
@@ -158,6 +150,7 @@ void ledger_close(struct daemon *d)
 
 void ledger_sweep(struct daemon *d)
 {
+    later_flush(d);
     uint64_t unix_s = os_clock_unix_ns() / 1000000000u, keep = (uint64_t)d->config.internet.log_leases_days * DAY_S;
     struct sweep w = {.d = d, .month = limits_month((int64_t)unix_s)};
     w.before_s = !keep ? UINT64_MAX : unix_s > keep ? unix_s - keep : 0;
