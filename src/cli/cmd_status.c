@@ -52,6 +52,17 @@ static void via(const json_t *exit, const json_t *exits)
     }
 }
 
+static bool has_problem(const json_t *s, const char *code)
+{
+    size_t i;
+    json_t *p;
+    json_array_foreach(json_object_get(s, "problems"), i, p)
+    {
+        if (!strcmp(text_of(p, "code"), code)) return true;
+    }
+    return false;
+}
+
 static void internet(const json_t *s, const json_t *exits)
 {
     const json_t *exit = json_object_get(s, "exit"), *share = json_object_get(s, "share");
@@ -86,7 +97,8 @@ static void internet(const json_t *s, const json_t *exits)
     else if (!strcmp(sharing, "probing"))
         printf("%snot yet%s: waiting for proof that the Internet answers\n", colour(YELLOW), colour(PLAIN));
     else if (!strcmp(sharing, "down"))
-        printf("%sno%s: it is wanted, but the Internet does not answer\n", colour(RED), colour(PLAIN));
+        printf("%sno%s: it is wanted, but %s\n", colour(RED), colour(PLAIN),
+               has_problem(s, "share-behind-exit") ? "this node goes out through another exit" : "the Internet does not answer");
     else printf("no\n");
 }
 

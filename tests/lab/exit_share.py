@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 """[internet] share: which interface, and what is said when it can't be."""
-# tests/run: timeout=60
+# tests/run: timeout=90
 import os
 import re
 import sys
@@ -30,6 +30,20 @@ def an_uplink_that_is_named_but_is_not_there_is_told():
         want(len(told) == 1 and told[0]["text"].startswith("wam0,") and told[0]["hint"], f"{told}")
         lab.run("n1", "ip", "link", "add", "wam0", "type", "bridge")
         want("share-interface" not in lab.problems("n1"), "the problem is still told")
+
+
+@labkit.test
+def a_node_that_goes_out_through_another_exit_does_not_share():
+    with Lab("line", "--nodes", 3, "--share", "2,3") as lab:  # n1 - n2 - n3
+        wait_until(lambda: lab.exit_of("n1") == "n2" and lab.online("n1"), 20, "n1 is online through n2")
+        lab.byway("n2", "exit", "use", "always")
+        wait_until(lambda: "share-behind-exit" in lab.problems("n2"), 10, "the problem is named")
+        want(lab.status("n2")["share"]["state"] == "down", f"{lab.status('n2')}")
+        out = lab.byway("n2", "status").stdout
+        want("goes out through another exit" in out.split("Sharing")[1].split("\n")[0], out)
+        wait_until(lambda: lab.exit_of("n1") == "n3" and lab.online("n1"), 20, "n1 is online through n3")
+        lab.byway("n2", "exit", "use", "auto")
+        wait_until(lambda: lab.status("n2")["share"]["state"] == "on" and "share-behind-exit" not in lab.problems("n2"), 20, "n2 shares")
 
 
 @labkit.test
