@@ -294,6 +294,15 @@ static int take_command(struct typed *t)
     return 0;
 }
 
+// An option that was given without its value, which it takes only behind "=": a word too many may be meant as that.
+static const struct option *value_behind_equals(const struct typed *t)
+{
+    for (int i = 0; i < t->given_count; i++) {
+        if (t->given[i].option->optional && !t->given[i].value) return t->given[i].option;
+    }
+    return NULL;
+}
+
 static int check_fit(struct typed *t)
 {
     const struct command *c = t->command;
@@ -304,8 +313,13 @@ static int check_fit(struct typed *t)
         t->given[i].option = own;
     }
     if (t->word_count < c->min) return usage(c, "`byway %s` needs: %s", c->name, c->words);
-    if (t->word_count > c->max)
+    if (t->word_count > c->max) {
+        const struct option *with = value_behind_equals(t);
+        if (with)
+            return usage(c, "`byway %s` does not know what to do with `%s`: a value of %s is written %s=%s", c->name,
+                         t->words[c->max], with->name, with->name, with->value);
         return usage(c, "`byway %s` does not know what to do with `%s`", c->name, t->words[c->max]);
+    }
     t->socket = given_or(t, "--socket", "BYWAY_SOCKET", DAEMON_DEFAULT_SOCKET);
     t->json = given(t, "--json");
     return 0;

@@ -229,6 +229,7 @@ static void test_wrong_usage(void **state)
     says(byway(2, "peer add --frob"), "there is no option --frob (see: byway peer add --help)");
     says(byway(2, "--frob"), "there is no option --frob (see: byway help)");
     says(byway(2, "status extra"), "does not know what to do with `extra`");
+    says(byway(2, "run --share eth0"), "does not know what to do with `eth0`: a value of --share is written --share=IFACE");
     says(byway(2, "peer add"), "needs: KEY");
     says(byway(2, "peer add xyz"), "is no key");
     says(byway(2, "peer"), "byway peer remove KEY");
