@@ -74,7 +74,7 @@ const struct command cmd_peer_add = {
     .min = 1,
     .max = 1,
     .summary = "add a neighbour to the running node",
-    .text = "Adds a neighbour by its public key (`byway key show` prints it there), or changes one that is known. "
+    .text = "Adds a neighbour by its public key (`byway key show` prints it there), or changes one that is known: what is not given stays as it was. "
             "Neighbours on the same cable or "
             "radio are found without this; it is for those further away, and for stock WireGuard peers. Nothing stays "
             "after a restart unless --save is given.",

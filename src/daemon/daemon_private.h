@@ -51,7 +51,7 @@ struct problem { // something wrong that the daemon itself knows, for status
     struct view_problem view;
 };
 enum { PROBLEM_SETUP, PROBLEM_FIREWALL, PROBLEM_FOREIGN, PROBLEM_DNS, PROBLEM_STORE, PROBLEM_GUARD, PROBLEM_NAME, PROBLEM_LAN,
-       PROBLEM_SHARE, PROBLEM_KEYLOG, PROBLEM_PREFIXES, PROBLEM_RESTART, PROBLEMS };
+       PROBLEM_SHARE, PROBLEM_KEYLOG, PROBLEM_PREFIXES, PROBLEM_RESTART, PROBLEM_API, PROBLEMS };
 
 struct chosen { // `byway exit use` holds until the file says something else than it did then
     bool on;
@@ -160,6 +160,7 @@ void setup_close(struct daemon *d);
 // peers.c
 int peers_apply(struct daemon *d, const struct config *old); // old NULL: at start. Negative: no memory for one of them
 void peers_resolve(struct daemon *d, const uint8_t key[32]);
+void peers_complete(struct daemon *d, struct config_peer *p); // what it does not say stays as it is listed
 int peers_add(struct daemon *d, const struct config_peer *p, enum link_source source, struct api_error *e);
 void peers_forget(struct daemon *d, const uint8_t key[32]); // it was removed: its name is looked up no more
 void peers_close(struct daemon *d);

@@ -194,6 +194,26 @@ static struct link_peer peer_of(const struct config_peer *c, enum link_source so
     return p;
 }
 
+void peers_complete(struct daemon *d, struct config_peer *c)
+{
+    struct link_peer was;
+    const struct named *n = find(d, c->key);
+    if (linkset_get_peer(node_links(d->node), c->key, &was)) return;
+    if (!*c->name) snprintf(c->name, sizeof c->name, "%s", was.name);
+    if (!c->has_psk) memcpy(c->psk, was.psk, sizeof c->psk);
+    c->has_psk |= was.has_psk;
+    c->internet |= was.internet;
+    if (!c->has_endpoint && n) {
+        c->endpoint.port = n->port;
+        snprintf(c->endpoint.host, sizeof c->endpoint.host, "%s", n->host);
+    } else if (!c->has_endpoint && was.endpoint.port) {
+        c->endpoint = (struct config_endpoint){.port = was.endpoint.port, .literal = true, .addr = was.endpoint.addr};
+        bw_addr_text(&was.endpoint.addr, c->endpoint.host);
+    }
+    c->has_endpoint = c->endpoint.port;
+    explicit_bzero(&was, sizeof was);
+}
+
 int peers_add(struct daemon *d, const struct config_peer *c, enum link_source source, struct api_error *e)
 {
     struct link_peer p = peer_of(c, source), was;

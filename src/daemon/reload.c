@@ -73,12 +73,21 @@ static void warn_fixed(struct daemon *d)
     daemon_problem(d, PROBLEM_RESTART, *which, "restart-needed", text, "until then it runs with the old value");
 }
 
+// Also where nothing has changed: the place may have been taken the last time.
+static void apply_api(struct daemon *d)
+{
+    const struct config_api *c = &d->config.api;
+    char why[OS_WHY] = "";
+    bool bad = api_listen_tcp(d->api, c->none ? NULL : &c->listen, why, sizeof why);
+    if (bad) bw_log(&d->log, BW_ERROR, "%s", why);
+    daemon_problem(d, PROBLEM_API, bad, "api-listen", why, "give [api] listen another place, or free that one and `byway reload`");
+}
+
 static void apply(struct daemon *d, const struct config *old, unsigned diff)
 {
     static const enum link_policy policies[] = {[CONFIG_POLICY_OPEN] = LINK_POLICY_OPEN, [CONFIG_POLICY_SECRET] = LINK_POLICY_SECRET,
                                                 [CONFIG_POLICY_CLOSED] = LINK_POLICY_CLOSED};
     const struct config *c = &d->config;
-    char why[OS_WHY];
     if (diff & CONFIG_LOG) d->log.level = c->log.level;
     if (diff & CONFIG_NODE) node_set_name(d->node, c->node.name);
     if (diff & (CONFIG_LISTEN | CONFIG_DISCOVER))
@@ -88,8 +97,7 @@ static void apply(struct daemon *d, const struct config *old, unsigned diff)
     if (diff & CONFIG_INTERNET) ledger_sweep(d);
     if (diff & CONFIG_ROUTING) reload_routing(d);
     if (diff & CONFIG_FIREWALL) d->setup_dirty = true;
-    if (diff & CONFIG_API && api_listen_tcp(d->api, c->api.none ? NULL : &c->api.listen, why, sizeof why))
-        bw_log(&d->log, BW_ERROR, "%s", why);
+    apply_api(d);
     if (diff & CONFIG_PEER) (void)peers_apply(d, old);
     warn_fixed(d);
 }

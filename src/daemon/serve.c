@@ -95,6 +95,17 @@ static void on_counters(void *ctx, view_counter_fn *fn, void *arg)
 
 // ---- changing ----
 
+// p is what was asked for, c what came of it with what was known already.
+static int save_peer(struct daemon *d, const struct config_peer *c, const struct api_peer_add *p)
+{
+    const struct config_peer *old = config_peer_find(&d->config, c->key);
+    const char *psk_file = *p->psk_file ? p->psk_file : old && !p->has_psk ? old->psk_file : "";
+    char at[CONFIG_HOST + 16];
+    snprintf(at, sizeof at, strchr(c->endpoint.host, ':') ? "[%s]:%u" : "%s:%u", c->endpoint.host, c->endpoint.port);
+    return config_save_peer(d->config.path, *c->name ? c->name : NULL, c->key, c->has_endpoint ? at : NULL,
+                            *psk_file ? psk_file : NULL, c->internet);
+}
+
 static int on_peer_add(void *ctx, const struct api_peer_add *p, struct api_error *e)
 {
     struct daemon *d = ctx;
@@ -109,14 +120,15 @@ static int on_peer_add(void *ctx, const struct api_peer_add *p, struct api_error
         }
         c.has_endpoint = true;
     }
+    peers_complete(d, &c);
     int status = peers_add(d, &c, LINK_COMMAND, e);
-    explicit_bzero(&c, sizeof c);
     if (status || !p->save) {
+        explicit_bzero(&c, sizeof c);
         daemon_turn(d);
         return status;
     }
-    int err = config_save_peer(d->config.path, *p->name ? p->name : NULL, p->key, *p->endpoint ? p->endpoint : NULL,
-                               *p->psk_file ? p->psk_file : NULL, p->internet);
+    int err = save_peer(d, &c, p);
+    explicit_bzero(&c, sizeof c);
     if (!err) err = reload_file(d, e) ? BW_ERR_SYS : 0;
     daemon_turn(d);
     if (!err) return 0;
@@ -168,6 +180,7 @@ static int on_reload(void *ctx, char *out, size_t size, struct api_error *e)
     struct daemon *d = ctx;
     const struct problem *p = &d->problems[PROBLEM_RESTART];
     int status = reload_file(d, e);
+    if (!status && !p->on) p = &d->problems[PROBLEM_API];
     if (!status && p->on) snprintf(out, size, "the configuration is applied, but %s", p->view.text);
     daemon_turn(d);
     return status;

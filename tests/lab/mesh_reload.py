@@ -70,6 +70,17 @@ def a_saved_peer_outlives_a_restart_and_goes_with_its_section():
         lab.byway("n1", "peer", "add", keys["n2"], "--endpoint", "203.0.113.102:4870", "--save")
         want(keys["n2"] in text_of(lab, "n1"), text_of(lab, "n1"))
         wait_until(lambda: lab.reaches("n1", lab.address("n2")), 20, "a link")
+        # What a second command does not say stays as it was.
+        lab.byway("n1", "peer", "add", keys["n2"], "--name", "second", "--save")
+        want("[peer second]" in text_of(lab, "n1") and "endpoint = 203.0.113.102:4870" in text_of(lab, "n1"), text_of(lab, "n1"))
+        lab.byway("n1", "peer", "add", keys["n2"], "--endpoint", "two.example.test:4870", "--internet", "--save")
+        lab.byway("n1", "peer", "add", keys["n2"], "--save")
+        want("[peer second]" in text_of(lab, "n1") and "endpoint = two.example.test:4870" in text_of(lab, "n1") and
+             "internet = yes" in text_of(lab, "n1"), text_of(lab, "n1"))
+        lab.byway("n1", "peer", "remove", keys["n2"], "--save")
+        lab.byway("n1", "peer", "add", keys["n2"], "--endpoint", "203.0.113.102:4870")
+        lab.byway("n1", "peer", "add", keys["n2"], "--save")
+        want("endpoint = 203.0.113.102:4870" in text_of(lab, "n1") and "internet" not in text_of(lab, "n1"), text_of(lab, "n1"))
         lab.stop("n1")
         lab.start("n1")
         wait_until(lambda: lab.reaches("n1", lab.address("n2")), 20, "a link after the restart")
@@ -93,6 +104,22 @@ def what_was_chosen_by_command_holds_until_the_file_says_otherwise():
         write(lab, "n2", good + "[internet]\nuse = always\n")
         lab.byway("n2", "reload")
         wait_until(lambda: lab.exit_of("n2") == "n1", 20, "the file's word")
+
+
+@labkit.test
+def a_place_for_the_api_that_is_taken_is_told_until_it_is_free():
+    with Lab("line", "--nodes", 1) as lab:
+        good = text_of(lab, "n1")
+        taken = lab.job("n1", "python3", "-m", "http.server", "--bind", "127.0.0.1", "5871")
+        wait_until(lambda: lab.online("n1", "http://127.0.0.1:5871/"), 20, "the other server")
+        write(lab, "n1", good + "[api]\nlisten = 127.0.0.1:5871\n")
+        said = lab.byway("n1", "reload").stdout
+        want("applied, but" in said and "5871" in said and "api-listen" in lab.problems("n1"), said)
+        want(lab.online("n1", "http://127.0.0.1:4871/v1/status"), "the old place was given up")
+        taken.stop()
+        said = lab.byway("n1", "reload").stdout
+        want("but" not in said and "api-listen" not in lab.problems("n1"), said)
+        want(lab.online("n1", "http://127.0.0.1:5871/v1/status"), "the new place does not answer")
 
 
 @labkit.test
