@@ -63,19 +63,51 @@ static void drop_oldest_half_open(struct sessions *ss)
     }
 }
 
-// Identities cost nothing: whoever makes them by the thousand leaves a quarter of the room to what this node begins itself.
-static struct session *incoming(struct sessions *ss, const struct bw_addr *from, bw_time now)
+// Of the sessions that others began over that link, the one without data for longest.
+static struct session *least_used(struct sessions *ss, unsigned bucket)
+{
+    struct session *s, *least = NULL;
+    uint64_t since = 0;
+    TAILQ_FOREACH(s, &ss->list, order) {
+        if (!s->theirs || s->slot != bucket) continue;
+        uint64_t used = atomic_load_explicit(&s->shared->last_rx_data, memory_order_relaxed);
+        if (least && used >= since) continue;
+        least = s;
+        since = used;
+    }
+    return least;
+}
+
+// Identities cost nothing: whoever makes them by the thousand leaves a quarter of the room to what this node begins itself, and
+// the rest is shared out among the links that they come over. The one that has most gives way until another has as many.
+static bool make_room(struct sessions *ss, uint16_t slot)
+{
+    unsigned most = 0;
+    if (ss->count - ss->dormant < ss->config.max_sessions - ss->config.max_sessions / 4) return true;
+    for (unsigned i = 1; i < SLOT_BUCKETS; i++)
+        if (ss->held[i] > ss->held[most]) most = i;
+    if (ss->held[most] <= ss->held[slot % SLOT_BUCKETS] + 1) return false;
+    session_free(ss, least_used(ss, most));
+    return true;
+}
+
+static struct session *incoming(struct sessions *ss, uint16_t slot, const struct bw_addr *from, bw_time now)
 {
     struct session *s = session_find(ss, from);
-    if (s && !s->dormant) return s;
-    if (ss->count - ss->dormant >= ss->config.max_sessions - ss->config.max_sessions / 4) {
+    if (s && !s->dormant) {
+        if (s->theirs) session_claim(ss, s, slot);
+        return s;
+    }
+    if (!make_room(ss, slot)) {
         session_drop(ss, SESSION_DROP_FULL);
         return NULL;
     }
-    if (s) return session_get(ss, from, now);
-    if (ss->half_open >= SESSION_HALF_OPEN_MAX) drop_oldest_half_open(ss);
+    bool known = s;
+    if (!known && ss->half_open >= SESSION_HALF_OPEN_MAX) drop_oldest_half_open(ss);
     s = session_get(ss, from, now);
     if (!s) return NULL;
+    session_claim(ss, s, slot);
+    if (known) return s;
     s->half_open = true;
     ss->half_open++;
     session_due(ss, s, now + SESSION_HALF_OPEN_TIME);
@@ -131,7 +163,7 @@ static void respond(struct sessions *ss, struct session *s, struct noise_handsha
     session_send_udp(ss, &s->addr, out, sizeof out);
 }
 
-static void rx_initiation(struct sessions *ss, const struct bw_addr *from, const struct session_initiation *m, bw_time now)
+static void rx_initiation(struct sessions *ss, uint16_t slot, const struct bw_addr *from, const struct session_initiation *m, bw_time now)
 {
     struct noise_handshake hs = {0};
     struct session_offer offer;
@@ -150,7 +182,7 @@ static void rx_initiation(struct sessions *ss, const struct bw_addr *from, const
         return;
     }
     ss->stats.initiations_received++;
-    s = incoming(ss, from, now);
+    s = incoming(ss, slot, from, now);
     if (s && session_learn(ss, s, hs.rs)) {
         session_drop(ss, SESSION_DROP_AUTH);
     } else if (s) {
@@ -336,7 +368,7 @@ static void dispatch(struct sessions *ss, uint16_t slot, const struct bw_addr *f
     switch (type) {
     case SESSION_INITIATION:
         err = session_initiation_decode(p, n, &m.initiation);
-        if (!err && gate(ss, slot, from, m.initiation.sender, p, n, now)) rx_initiation(ss, from, &m.initiation, now);
+        if (!err && gate(ss, slot, from, m.initiation.sender, p, n, now)) rx_initiation(ss, slot, from, &m.initiation, now);
         break;
     case SESSION_RESPONSE:
         if (!(err = session_response_decode(p, n, &m.response))) rx_response(ss, from, &m.response, now);

@@ -102,8 +102,23 @@ struct session *session_get(struct sessions *ss, const struct bw_addr *addr, bw_
     return s;
 }
 
+static void unclaim(struct sessions *ss, struct session *s)
+{
+    if (s->theirs) ss->held[s->slot]--;
+    s->theirs = false;
+}
+
+void session_claim(struct sessions *ss, struct session *s, uint16_t slot)
+{
+    unclaim(ss, s);
+    s->theirs = true;
+    s->slot = slot % SLOT_BUCKETS;
+    ss->held[s->slot]++;
+}
+
 void session_free(struct sessions *ss, struct session *s)
 {
+    unclaim(ss, s);
     attempt_end(ss, s);
     for (unsigned i = 0; i < SA_SLOTS; i++) keys_drop(ss, s, i);
     session_queue_drop(ss, s, BW_NEVER);
@@ -134,6 +149,7 @@ void session_sleep(struct sessions *ss, struct session *s)
         session_free(ss, s);
         return;
     }
+    unclaim(ss, s);
     s->dormant = true;
     TAILQ_REMOVE(&ss->list, s, order);
     TAILQ_INSERT_TAIL(&ss->sleeping, s, order);

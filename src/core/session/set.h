@@ -97,6 +97,8 @@ struct session {
     bw_time heard_at; // when it was seen that the other end sends under the current keys; 0: not since they changed
     int64_t rtt_us;
     uint16_t mtu;
+    uint16_t slot;  // while theirs: the link that brought it, by its bucket
+    bool theirs;    // the other end began it, and we keep it for as long as there is room
 };
 
 struct sessions {
@@ -112,6 +114,7 @@ struct sessions {
     TAILQ_HEAD(session_list, session) list, sleeping; // awake, dormant
     unsigned count, dormant, half_open, queued;
     struct bucket load, keeps, slot_handshakes[SLOT_BUCKETS], slot_answers[SLOT_BUCKETS];
+    unsigned held[SLOT_BUCKETS]; // sessions that are theirs, by the link
     bw_time load_until, now, next, built_at;
     bool dirty; // the table is not what it should be
     struct session_table *table;
@@ -137,6 +140,7 @@ struct session *session_get(struct sessions *ss, const struct bw_addr *addr, bw_
 void session_free(struct sessions *ss, struct session *s);
 void session_wake(struct sessions *ss, struct session *s);  // no longer dormant
 void session_sleep(struct sessions *ss, struct session *s); // nothing left but memory; may free s or a dormant one
+void session_claim(struct sessions *ss, struct session *s, uint16_t slot); // theirs, over that link
 struct spi_entry *spi_find(const struct sessions *ss, uint32_t spi);
 void spi_new(struct sessions *ss, struct spi_entry *e, struct session *s); // draws an unused number
 int session_learn(struct sessions *ss, struct session *s, const uint8_t key[BW_KEY_LEN]) BW_NODISCARD; // BW_ERR_AUTH: not its key

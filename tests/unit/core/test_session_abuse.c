@@ -313,6 +313,42 @@ static void strangers_leave_room_for_ours(void **state)
     s_end(w);
 }
 
+// Nor do those that come over one link keep out those that come over another: each link has its share, and no more.
+static void strangers_leave_room_for_other_links(void **state)
+{
+    (void)state;
+    struct s_world *w = s_new(47);
+    s_stop(&w->node[1]);
+    w->node[1].config.max_sessions = 40; // 30 for others
+    s_start(&w->node[1]);
+    struct sessions *ss = w->node[1].ss;
+    uint8_t m[SESSION_INITIATION_LEN];
+    unsigned there[2] = {0};
+    struct identity s[2][50];
+    struct session_info info;
+    for (unsigned link = 0; link < 2; link++) {
+        for (unsigned i = 0; i < 50; i++) {
+            identity_draw(&s[link][i], &w->rng);
+            forge(w, &s[link][i], 1, 1000 + i, NULL, m);
+            sessions_rx(ss, (uint16_t)(5 + link), &s[link][i].addr, m, sizeof m, w->now);
+            w->now += 11 * BW_MS; // below the load limit
+        }
+        assert_int_equal(sessions_drops(ss, SESSION_DROP_FULL), link ? 20 + 35 : 20);
+    }
+    for (unsigned i = 0; i < 100; i++) there[i / 50] += !sessions_info(ss, &s[i / 50][i % 50].addr, &info);
+    assert_int_equal(there[0], 15);
+    assert_int_equal(there[1], 15);
+    s_data(w, 0, 1, 1); // over a third one
+    s_for(w, BW_S);
+    assert_int_equal(w->node[1].got, 1);
+    s_for(w, 11 * BW_S); // unconfirmed ones go, and their places with them
+    forge(w, &s[0][49], 1, 2000, NULL, m);
+    sessions_rx(ss, 5, &s[0][49].addr, m, sizeof m, w->now);
+    assert_int_equal(sessions_info(ss, &s[0][49].addr, &info), 0);
+    assert_int_equal(sessions_drops(ss, SESSION_DROP_FULL), 55);
+    s_end(w);
+}
+
 static void notices_and_keys_are_limited(void **state)
 {
     (void)state;
@@ -436,6 +472,7 @@ int main(void)
         cmocka_unit_test(strangers_keys_are_kept_slowly),
         cmocka_unit_test(there_is_a_limit_to_sessions),
         cmocka_unit_test(strangers_leave_room_for_ours),
+        cmocka_unit_test(strangers_leave_room_for_other_links),
         cmocka_unit_test(notices_and_keys_are_limited),
         cmocka_unit_test(strangers_addresses_are_refused),
         cmocka_unit_test(failing_memory_only_costs),
