@@ -441,10 +441,12 @@ static int on_wg_set(void *ctx, const struct uapi_peer_set *s)
 {
     struct daemon *d = ctx;
     struct link_peer p = {.source = LINK_COMMAND};
-    int known = linkset_get_peer(node_links(d->node), s->key, &p);
+    int known = linkset_get_peer(node_links(d->node), s->key, &p); // 0: it is listed
     int err = 0;
     if (s->remove) {
-        (void)!node_peer_remove(d->node, s->key, os_clock_now()); // removing what is not there is fine, as in wg
+        // Removing what is not there is fine, as in wg. Who was only found stays: `wg syncconf` removes all that its file
+        // does not have.
+        if (!known) (void)!node_peer_remove(d->node, s->key, os_clock_now());
     } else if (!known || !s->update_only) {
         static const uint8_t none[32];
         memcpy(p.key, s->key, sizeof p.key);

@@ -59,6 +59,18 @@ def closed_takes_listed_keys_only():
 
 
 @labkit.test
+def a_neighbour_that_was_found_can_be_removed_and_is_found_again():
+    with Lab("line", "--nodes", 2) as lab:
+        wait_until(lambda: [p["state"] for p in lab.peers("n1")] == ["up"], 20, "a link")
+        key = lab.status("n2")["key"]
+        before = lab.metrics("n1")["byway_handshakes_total", ""]
+        want(lab.byway("n1", "peer", "remove", key).stdout == "removed\n", "not removed")
+        wait_until(lambda: [p["state"] for p in lab.peers("n1")] == ["up"] and
+                   lab.metrics("n1")["byway_handshakes_total", ""] > before, 30, "a new link")
+        wait_until(lambda: lab.reaches("n1", lab.address("n2")), 20, "n2")
+
+
+@labkit.test
 def from_elsewhere_only_to_the_public():
     # The two meet through the internet namespace only, as two houses far apart.
     with Lab(text="node 1 internet\nnode 2 internet\nnode 2 set discover.interfaces=none\n", *["--share", "1,2"]) as lab:

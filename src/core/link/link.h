@@ -158,7 +158,8 @@ void linkset_roam(struct linkset *ls, uint32_t local_index, const struct bw_endp
 // PSK drops the keys of its links. Unchanged listings disturb nothing. BW_ERR_NOMEM (not listed), BW_ERR_RANGE (our own key);
 // listed without memory for its link, it is connected a second later.
 int linkset_add_peer(struct linkset *ls, const struct link_peer *peer, bw_time now) BW_NODISCARD;
-// Forgets the listing and drops all links of the key; discovery may bring an on-link one back if policy allows.
+// Forgets the listing, if there is one, and drops all links of the key; discovery may bring an on-link one back if policy
+// allows.
 int linkset_remove_peer(struct linkset *ls, const uint8_t key[BW_KEY_LEN], bw_time now) BW_NODISCARD; // BW_ERR_NOTFOUND
 // BW_ERR_NOTFOUND
 int linkset_get_peer(const struct linkset *ls, const uint8_t key[BW_KEY_LEN], struct link_peer *out) BW_NODISCARD;

@@ -192,8 +192,10 @@ int linkset_remove_peer(struct linkset *ls, const uint8_t key[BW_KEY_LEN], bw_ti
 {
     (void)now;
     struct peer *p = peer_find(ls, key);
-    if (!p || !p->listed) return BW_ERR_NOTFOUND;
+    if (!p || (!p->listed && LIST_EMPTY(&p->links))) return BW_ERR_NOTFOUND;
+    bool listed = p->listed;
     drop_links(ls, p);
+    if (!listed) return 0; // and p may be gone
     bw_wipe(&p->listing, sizeof p->listing);
     set_listed(ls, p, false); // its stamps are remembered a while longer
     peer_unused(ls, p);

@@ -371,6 +371,11 @@ static void test_slots(void **state)
     assert_int_equal(linkset_next(w->node[0].ls, 2), -1);
     struct link_info info;
     assert_int_equal(linkset_info(w->node[0].ls, 3, &info), BW_ERR_NOTFOUND);
+    // a key that is not listed loses its links as well
+    const uint8_t *key = w->node[2].me.link_pk;
+    assert_int_equal(linkset_remove_peer(w->node[0].ls, key, w->now), 0);
+    assert_int_equal(linkset_next(w->node[0].ls, 0), -1);
+    assert_int_equal(linkset_remove_peer(w->node[0].ls, key, w->now), BW_ERR_NOTFOUND);
     w_free(w);
 }
 
