@@ -51,22 +51,29 @@ static bool take(struct exits_budget *b, uint32_t per_s, uint32_t burst, bw_time
     return true;
 }
 
-// The neighbour's budget; a new one takes the place of that used longest ago.
-static struct exits_budget *budget_of(struct exits *s, const struct bw_addr *via)
+static uint64_t left(const struct exits_budget *b, bw_time now)
 {
-    struct exits_budget *oldest = &s->budget[0];
+    uint64_t more = (now - b->at) * OWN_PER_S / BW_S;
+    return !b->at || b->tokens + more > OWN_BURST ? OWN_BURST : b->tokens + more;
+}
+
+// The neighbour's budget; a new one takes the place of the fullest, and no more than that had: who comes by ever new neighbours
+// gains nothing.
+static struct exits_budget *budget_of(struct exits *s, const struct bw_addr *via, bw_time now)
+{
+    struct exits_budget *fullest = &s->budget[0];
     for (unsigned i = 0; i < EXITS_BUDGETS; i++) {
         struct exits_budget *b = &s->budget[i];
         if (b->at && bw_addr_eq(&b->via, via)) return b;
-        if (b->at < oldest->at) oldest = b;
+        if (left(b, now) > left(fullest, now)) fullest = b;
     }
-    *oldest = (struct exits_budget){.via = *via};
-    return oldest;
+    fullest->via = *via;
+    return fullest;
 }
 
 static bool may_ask(struct exits *s, const struct bw_addr *via, bw_time now)
 {
-    return take(budget_of(s, via), OWN_PER_S, OWN_BURST, now) || take(&s->budget_all, ALL_PER_S, ALL_BURST, now);
+    return take(budget_of(s, via, now), OWN_PER_S, OWN_BURST, now) || take(&s->budget_all, ALL_PER_S, ALL_BURST, now);
 }
 
 static int stale(struct exits *s, char *out, size_t cap, size_t *n, bw_time now)

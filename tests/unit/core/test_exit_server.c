@@ -394,6 +394,12 @@ static void floods_are_shed(void **state)
         h.via = (struct bw_addr){{[15] = (uint8_t)k}};
         assert_int_equal(post_text(&h, &client[1].addr, "{}", 2), 400);
     }
+    checked = 0; // one who is a thousand neighbours, all at once
+    for (unsigned k = 0; k < 10000; k++) {
+        h.via = (struct bw_addr){{1, [14] = (uint8_t)(k % 1000 >> 8), (uint8_t)(k % 1000)}};
+        checked += post_text(&h, &client[1].addr, "{}", 2) == 400;
+    }
+    assert_in_range(checked, 1, 1300);
     h.via = flooder;
     assert_int_equal(h.mem.used, used);
     h.now += BW_S;
