@@ -1,6 +1,8 @@
 // Help on the terminal and manual pages, both from the commands' own descriptions.
 #include <ctype.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli/command.h"
 
@@ -130,6 +132,25 @@ static void roff_options(const struct command *c, FILE *to)
     }
 }
 
+// What lab and sim say of themselves, as it stands there.
+static void roff_raw(const struct command *c, FILE *to)
+{
+    char line[512];
+    FILE *f = tmpfile();
+    fflush(stdout);
+    int out = dup(STDOUT_FILENO);
+    if (!f || out < 0 || dup2(fileno(f), STDOUT_FILENO) < 0) abort();
+    c->raw(2, (char *[]){(char *)c->name, (char *)"--help", NULL});
+    fflush(stdout);
+    if (dup2(out, STDOUT_FILENO) < 0) abort();
+    close(out);
+    rewind(f);
+    fputs(".SH USAGE\n.nf\n", to);
+    while (fgets(line, sizeof line, f)) roff(line, to);
+    fputs(".fi\n", to);
+    fclose(f);
+}
+
 static void roff_name(const struct command *c, char sep, FILE *to)
 {
     for (const char *p = c->name; *p; p++) putc(*p == ' ' ? sep : *p, to);
@@ -153,7 +174,8 @@ static void man_command(const struct command *c, FILE *to)
     }
     fputs(" [options]\n.SH DESCRIPTION\n", to);
     roff_paragraphs(c->text, to);
-    roff_options(c, to);
+    if (c->raw) roff_raw(c, to);
+    else roff_options(c, to);
     if (c->examples) {
         fputs(".SH EXAMPLES\n.nf\n", to);
         roff(c->examples, to);

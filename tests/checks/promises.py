@@ -51,6 +51,14 @@ def pages():
         names = {"-".join(words), "-".join(words[:2])}      # `lab up` is explained in byway-lab
         if not any(os.path.exists(os.path.join(house.ROOT, "docs/man", n + s)) for n in names for s in (".1", ".8")):
             problems.append("docs/man has no page for %s" % " ".join(words))
+            continue
+        page = next(p for p in (os.path.join(house.ROOT, "docs/man", n + ".1") for n in sorted(names, key=len, reverse=True))
+                    if os.path.exists(p))
+        with open(page) as f:
+            told = set(re.findall(r"--[a-z-]+", f.read().replace("\\-", "-")))
+        missing = set(re.findall(r"--[a-z-]+", call(*c.split(), "--help")[1])) - told if c else set()
+        if missing:
+            problems.append("%s does not tell %s" % (os.path.basename(page), ", ".join(sorted(missing))))
     return problems
 
 
