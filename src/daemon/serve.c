@@ -342,14 +342,21 @@ static int on_join(void *ctx, const char *text, char *out, size_t size, struct a
         c.has_endpoint = !config_endpoint_parse(at, &c.endpoint);
     }
     // Joining is meant to last: into the file first, if there may be one, and from there into the node.
-    const char *path = d->config.path, *endpoint = *at ? at : NULL;
-    err = config_save_peer(path, *c.name ? c.name : NULL, c.key, endpoint, NULL, false);
-    if (err == BW_ERR_EXISTS) err = config_save_peer(path, NULL, c.key, endpoint, NULL, false); // a namesake
+    // What is known of this peer already stays: its name here, its key file.
+    const struct config_peer *old = config_peer_find(&d->config, c.key);
+    if (old) snprintf(c.name, sizeof c.name, "%s", old->name);
+    peers_complete(d, &c);
+    err = save_peer(d, &c, &(struct api_peer_add){0});
+    if (err == BW_ERR_EXISTS) { // a namesake
+        c.name[0] = 0;
+        err = save_peer(d, &c, &(struct api_peer_add){0});
+    }
     bool saved = !err;
     if (saved && i.has_secret) saved = !config_save_secret(d->config.path, i.secret);
     struct api_error ignored = {0};
     if (saved) saved = !reload_file(d, &ignored);
     int status = saved ? 0 : join_for_now(d, &c, &i, e);
+    explicit_bzero(&c.psk, sizeof c.psk);
     explicit_bzero(&i.secret, sizeof i.secret);
     daemon_turn(d);
     if (status) return status;

@@ -33,6 +33,13 @@ def joined(sets, *options):
         lab.stop("n2")
         lab.start("n2")
         wait_until(lambda: lab.reaches("n2", lab.address("n1")), 20, "the link after a restart")
+        # Joining again leaves what the owner has said of that peer.
+        key = lab.status("n1")["key"]
+        lab.byway("n2", "peer", "add", key, "--name", "uphill", "--internet", "--save")
+        lab.byway("n2", "join", text)
+        with open(f"{lab.dir}/nodes/n2/byway.conf") as f:
+            conf = f.read()
+        want(conf.count(key) == 1 and "[peer uphill]" in conf and "internet = yes" in conf and "endpoint = 10.9.0.1:" in conf, conf)
 
 
 @labkit.test
