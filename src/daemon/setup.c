@@ -5,7 +5,8 @@
 #include "os/fwcheck.h"
 #include "os/local.h"
 
-#define NAMES_EVERY (2 * BW_S) // how long others' changes of the resolvers' set-up last
+#define NAMES_EVERY (2 * BW_S)  // how long others' changes of the resolvers' set-up last
+#define NAMES_AGAIN (30 * BW_S) // after a failure: a program of others that hangs holds us up for two seconds
 
 // Questions are kept off the uplink also where this machine's resolvers could not be told whom to ask, and where the exit has named
 // nobody: then some names have no answer, but nobody in the LAN hears them.
@@ -192,8 +193,8 @@ static void apply_dns_use(struct daemon *d, const struct exitc_plan *exit)
 {
     char why[OS_WHY] = "", how[64];
     bool wanted = exit->active && exit->dns_count && d->fixed.internet.dns && d->config.internet.dns;
-    os_timer_at(d->names, wanted ? os_clock_now() + NAMES_EVERY : BW_NEVER);
     if (!wanted) {
+        os_timer_at(d->names, BW_NEVER);
         leave_dns(d);
         return;
     }
@@ -201,6 +202,7 @@ static void apply_dns_use(struct daemon *d, const struct exitc_plan *exit)
                 !os_resolv_set(d->resolv, exit->dns, exit->dns_count, why, sizeof why);
     if (good && !d->dns_in_use) bw_log(&d->log, BW_INFO, "names are asked of the exit by way of %s", os_resolv_how(d->resolv, how));
     d->dns_in_use = good;
+    os_timer_at(d->names, os_clock_now() + (good ? NAMES_EVERY : NAMES_AGAIN));
     daemon_problem(d, PROBLEM_DNS, !good, "dns-not-set", why,
                    "names do not resolve while the exit is in use, unless whom this machine asks is reached through it; or set internet.dns = none");
 }

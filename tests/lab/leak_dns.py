@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """While an exit is in use names are asked through the tunnel alone, with each way in which a machine keeps its resolvers: a bare
 /etc/resolv.conf, Debian's resolvconf, openresolv, systemd-resolved. Afterwards everything is as it was, also after a SIGKILL."""
-# tests/run: timeout=240
+# tests/run: timeout=360
 import os
 import shutil
 import sys
@@ -143,7 +143,7 @@ def forgotten(lab):
     else:
         lab.run("n1", "sh", "-c", f"printf '{OWN}' >/etc/resolv.conf".replace("\n", "\\n"))
         known = "! grep -q 198.51.100.53 /etc/resolv.conf"
-    wait_until(lambda: lab.run("n1", "sh", "-c", known, check=False).returncode == 0, 20, "the exit's servers put there again")
+    wait_until(lambda: lab.run("n1", "sh", "-c", known, check=False).returncode == 0, 45, "the exit's servers put there again")
 
 
 def asks_exit_only(prepare, how):
@@ -229,7 +229,7 @@ def where_the_resolvers_cannot_be_changed_nothing_is_asked_in_the_lan():
         want(not resolves(lab), "a name, in spite of all")
         ear.no_questions("where /etc/resolv.conf cannot be changed")
         lab.run("n1", "mount", "-o", "remount,bind,rw", "/etc/resolv.conf")
-        wait_until(lambda: resolves(lab), 20, "names, once it can be changed")
+        wait_until(lambda: resolves(lab), 45, "names, once it can be changed")
         want("dns-not-set" not in lab.problems("n1"), "the problem is over")
 
 
