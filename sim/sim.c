@@ -21,7 +21,7 @@ static const char help[] =
     "\n"
     "  --seed N       random, scale: what to draw from (default: fresh, printed); files: for scenarios that name none\n"
     "  --nodes N      random: how many (default: drawn, 2 to 23); scale: default 200, or several: 200,1000\n"
-    "  --for T        random: simulated time, e.g. 90s, 10m (default 5m); the first half has faults\n"
+    "  --for T        random: simulated time, e.g. 90s, 10m (default 5m, at least 1m); the first half has faults\n"
     "  --runs N       random: N seeds one after the other, from --seed on\n"
     "  --jobs N       random: so many of them at a time (default 1)\n"
     "  --out FILE     random: where the shrunk scenario of a failure goes (default byway-sim-SEED.sim)\n"
@@ -243,6 +243,8 @@ static bool number(const char *s, uint64_t max, uint64_t *out)
     return end != s && !*end && !errno && v <= max;
 }
 
+#define SPAN_LEAST (60 * BW_S) // the half without faults must be long enough for a mesh to heal
+
 static bool sim_span(const char *s, bw_time *out)
 {
     char *end;
@@ -278,7 +280,7 @@ static int set_option(struct sim_options *o, const char *name, const char *value
     bool ok = true;
     if (!strcmp(name, "--seed")) ok = o->has_seed = number(v, 1000000000000000u, &o->seed);
     else if (!strcmp(name, "--nodes")) ok = sizes(o, v);
-    else if (!strcmp(name, "--for")) ok = sim_span(v, &o->span);
+    else if (!strcmp(name, "--for")) ok = sim_span(v, &o->span) && o->span >= SPAN_LEAST;
     else if (!strcmp(name, "--idle")) ok = sim_span(v, &o->idle);
     else if (!strcmp(name, "--runs")) ok = number(v, 1000000000, &o->runs) && o->runs;
     else if (!strcmp(name, "--jobs")) ok = number(v, 1000, &n) && n, o->jobs = (unsigned)n;

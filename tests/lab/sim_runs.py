@@ -91,7 +91,7 @@ def usage():
     why = ""
     for args, text in ((["random", "--seed"], "--seed"), (["--nonsense", "1"], "there is no option --nonsense (see: byway sim --help)"),
                        (["scale", "--bogus"], "there is no option --bogus (see: byway sim --help)"), (["scale", "--nodes"], "needs a value (see"),
-                       (["scale", "x"], "`x` (see: byway sim --help)"), ([], "needs"), (["random", "--for", "1y"], "--for")):
+                       (["scale", "x"], "`x` (see: byway sim --help)"), ([], "needs"), (["random", "--for", "1y"], "--for"), (["random", "--for", "59s"], "--for")):
         code, out, err = sim(*args)
         if code != 2 or not err.startswith("byway: ") or text not in err or out:
             why += "%s: %d %s%s\n" % (args, code, out, err)
