@@ -164,7 +164,7 @@ static double nearest_kept(struct run *r)
 {
     uint64_t should = 0, does = 0;
     uint32_t n = r->w->node_count, *d = calloc(n, sizeof *d);
-    for (uint32_t k = 0; d && k < r->look_count && k < 20; k++) {
+    for (uint32_t k = 0; d && k < r->look_count; k++) {
         uint32_t a = r->looks[k], limit = PATH_FAR, cap = r->o->cap;
         paths_to(r->p, r->p->said, a); // links cost the same both ways, nearly
         memcpy(d, r->p->dist, n * sizeof *d);

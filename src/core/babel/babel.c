@@ -97,7 +97,7 @@ struct babel *babel_new(const struct babel_config *c, const struct babel_ops *op
     *b = (struct babel){.cfg = *c, .ops = *ops, .ctx = ctx, .mem = mem, .rng = rng, .log = log, .now = now, .start = now,
                         .dest_free = NIL, .head = NIL, .tail = NIL, .later = {NIL, NIL}, .later_tail = {NIL, NIL},
                         .later_at = BW_NEVER, .request_free = NIL, .request_at = BW_NEVER, .kick = BW_NEVER,
-                        .stage_at = BW_NEVER, .hold_until = BW_NEVER, .hold_min_s = 240, .source_life_s = 180};
+                        .stage_at = BW_NEVER, .hold_until = BW_NEVER, .place_at = BW_NEVER, .hold_min_s = 240, .source_life_s = 180};
     if (!b->cfg.max_dests) b->cfg.max_dests = BABEL_MAX_DESTS_DEFAULT;
     bw_rng_bytes(rng, b->hash_key, sizeof b->hash_key);
     b->scan_at = now + scan_period(b);
@@ -435,6 +435,7 @@ void babel_tick(struct babel *b, bw_time now)
     while (b->heap_count && b->heap[0]->at <= b->now) iface_run(b, b->heap[0]);
     later_run(b);
     scan_run(b);
+    cap_run(b);
     if (b->hold_until <= b->now) hold_check(b);
     stage_run(b);
     if (b->stage != STAGE_DOWN) babel_finish(b);
@@ -445,5 +446,5 @@ bw_time babel_deadline(const struct babel *b)
     if (b->stage == STAGE_DOWN) return BW_NEVER;
     bw_time t = b->heap_count ? b->heap[0]->at : BW_NEVER;
     t = bw_time_min(bw_time_min(t, b->later_at), bw_time_min(b->scan_at, b->hold_until));
-    return bw_time_min(t, bw_time_min(b->request_at, b->stage_at));
+    return bw_time_min(bw_time_min(t, b->place_at), bw_time_min(b->request_at, b->stage_at));
 }

@@ -92,7 +92,7 @@ struct babel_config {
     bool clean_start;         // nobody can hold routes through an earlier life: first start ever, or the last stop was clean
     bool no_transit;          // announce own originations only
     uint8_t flags;            // of our capability sub-TLV: BABEL_CAP_...
-    uint32_t max_dests;       // learnt destinations kept, nearest first; 0: BABEL_MAX_DESTS_DEFAULT
+    uint32_t max_dests;       // learnt destinations that are used, nearest first; 0: BABEL_MAX_DESTS_DEFAULT
 };
 
 // ops is copied; mem, rng, log (may be NULL) and ctx stay the caller's and must outlive the speaker. NULL: no memory or
@@ -193,7 +193,7 @@ struct babel_counters {
     uint64_t drops[BABEL_DROP_COUNT];
     uint64_t rx_packets, rx_bytes, tx_packets, tx_bytes; // UDP payloads
     uint64_t rx_tlvs[BABEL_TYPES], tx_tlvs[BABEL_TYPES];
-    uint64_t evicted; // destinations dropped by the cap
+    uint64_t evicted; // destinations that lost their place within the cap to others
 };
 const struct babel_counters *babel_counters(const struct babel *b);
 const char *babel_tlv_name(unsigned type); // "hello", "ihu", ...

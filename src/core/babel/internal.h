@@ -40,12 +40,13 @@ enum {
     DEST_HELD = 4,      // lost: told the owner "unreachable", not yet forgotten (section 3.5.4)
     DEST_ANNOUNCED = 8, // some neighbour may have a route to it from us
     DEST_LATER = 16,    // in the list of those to be looked at again
-    DEST_LEARNT = 32,   // has routes: counts against the cap
+    DEST_LEARNT = 32,   // has routes
     DEST_LISTED = 64,   // in the list of changes
     DEST_MIXED = 256,   // neighbours may hold routes from us with another router-id than the present one
     DEST_WAITS = 512,   // has a route that may be chosen once neighbours have forgotten what we said
     DEST_FRESH = 1024,  // the last change supersedes all that was said before, at everybody who has it
     DEST_WANTS = 2048,  // a better route of another source would be chosen once a newer seqno has been announced
+    DEST_PLACED = 4096, // has a place within the cap: may be selected
     DEST_MOVED = 128,   // another next hop, not announced yet: the old one may hear of it, the new one must not
 };
 
@@ -177,12 +178,16 @@ struct iface {
     unsigned item_count, item_cap;
     bool bye_acked;
     uint16_t bye_opaque;
-    uint32_t held, kept; // learnt destinations that it holds; those too of which only feasibility distances are left
-    struct far {
-        uint32_t dest;
-        uint16_t metric;
-    } far[16]; // the farthest of them at the last look, the farthest last
-    unsigned far_count;
+    uint32_t held, spare, kept; // destinations that it holds: with a place; with routes and none; all, even if only distances are left
+    uint32_t claim;             // places that are due to it and reserved
+    uint32_t below;             // by the last look, what it offers gets a place if its handicapped metric is less
+    struct far_list {
+        struct far {
+            uint32_t dest;
+            uint16_t metric;
+        } at[16];
+        unsigned count;
+    } far[2]; // at the last look the farthest of those with a place, and of those without, the farthest last
 };
 
 enum stage { STAGE_RUN, STAGE_DRAIN, STAGE_BYE, STAGE_DOWN };
@@ -206,7 +211,7 @@ struct babel {
     bw_time stage_at, shutdown_deadline;
 
     struct dest *dests;
-    uint32_t dest_cap, dest_top, dest_free, dest_count, learnt; // top: slots ever used; free: list through dest.next
+    uint32_t dest_cap, dest_top, dest_free, dest_count; // top: slots ever used; free: list through dest.next
     struct hash_slot {
         uint32_t hash, dest; // dest NIL: empty
     } *hash;
@@ -217,7 +222,9 @@ struct babel {
     bw_time later_at, scan_at;
     uint32_t scan_next;
     uint16_t hold_min_s; // shortest hold time of a route seen: how often to look
-    uint32_t holders; // links that hold learnt destinations
+    uint32_t placed, spare; // destinations with routes: with a place, without
+    uint32_t holders;       // links that hold some with a place
+    bw_time place_at;       // when places are given to those without
     struct own *own;
     uint32_t own_count, own_cap;
     struct request *requests;
@@ -289,8 +296,13 @@ void selected_view(const struct babel *b, const struct dest *d, struct babel_sel
 
 // ---- cap.c: the cap on learnt destinations, shared out among the links ----
 
-// Whether a route from n to p may come in, whose destination (d; NULL: not even known) has none; makes room if need be.
-bool cap_admit(struct babel *b, const struct neighbour *n, const struct dest *d, const struct bw_prefix *p, uint16_t metric);
+// Whether a route from n to p, announced with refmetric, may come in, whose destination (d; NULL: not even known) has none.
+// Makes room if need be.
+bool cap_admit(struct babel *b, const struct neighbour *n, const struct dest *d, const struct bw_prefix *p, uint16_t refmetric);
+void cap_offer(struct babel *b, struct dest *d); // it has a route that is new or other, and may get a place by that
+void cap_place_soon(struct babel *b);            // places or distances have changed
+void cap_run(struct babel *b);                   // gives places at place_at
+void cap_look_anew(struct babel *b);             // from time to time, should something have gone unnoticed
 void cap_route_new(struct babel *b, const struct neighbour *n, struct dest *d); // n has a new route to it
 void cap_route_gone(struct babel *b, struct dest *d);                           // routes to it have gone, perhaps all
 void cap_dest_gone(struct babel *b, struct dest *d);

@@ -99,7 +99,7 @@ void iface_flush_by(struct babel *b, struct iface *ifc, bw_time at)
 static bw_time update_interval(const struct babel *b, const struct iface *ifc)
 {
     if (ifc->p.update_ms) return ifc->p.update_ms * BW_MS;
-    bw_time t = b->dest_count * BW_S / 4;
+    bw_time t = (b->dest_count - b->spare) * BW_S / 4;
     return t < 16 * BW_S ? 16 * BW_S : t > 300 * BW_S ? 300 * BW_S : t;
 }
 

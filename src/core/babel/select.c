@@ -105,6 +105,7 @@ static void set_selected(struct babel *b, struct dest *d, uint16_t sel, uint16_t
     }
     bool moved = old != sel, other_source = old != SEL_NONE && d->told_src != src;
     uint8_t told = d->told_src;
+    if (metric > d->metric || old == SEL_NONE) cap_place_soon(b); // others may be nearer now
     d->selected = sel;
     d->metric = metric;
     d->told_src = src;
@@ -225,9 +226,13 @@ static void select_learnt(struct babel *b, struct dest *d)
 
 void dest_select(struct babel *b, struct dest *d)
 {
-    if (d->flags & DEST_OWN || b->holding) dest_waits(b, d, false);
+    bool learnt = d->flags & DEST_PLACED && !b->holding && !(d->flags & DEST_OWN);
+    if (!learnt) {
+        dest_waits(b, d, false);
+        d->flags &= (uint16_t)~DEST_WANTS;
+    }
     if (d->flags & DEST_OWN) set_selected(b, d, SEL_OWN, d->own_metric, TOLD_OWN);
-    else if (b->holding) set_selected(b, d, SEL_NONE, INF, 0);
+    else if (!learnt) set_selected(b, d, SEL_NONE, INF, 0);
     else select_learnt(b, d);
 }
 
@@ -334,7 +339,7 @@ void scan_run(struct babel *b)
         if (b->dests[b->scan_next].flags & DEST_USED) scan_dest(b, &b->dests[b->scan_next], ask_s);
     if (b->scan_next >= b->dest_top) {
         b->scan_next = 0;
-        for (uint32_t k = 0; k < b->heap_count; k++) b->heap[k]->far_count = 0; // distances may have changed
+        cap_look_anew(b);
     }
     b->scan_at = b->now + scan_period(b) / steps;
 }

@@ -51,6 +51,7 @@ void routes_flush(struct babel *b, struct neighbour *n)
 {
     for (uint32_t i = 0; i < n->col_cap && n->routes; i++)
         if (route_get(n, i)) retract(b, n, &b->dests[i]);
+    n->ifc->claim = 0;
 }
 
 void routes_recost(struct babel *b, struct neighbour *n, uint16_t old_cost)
@@ -64,6 +65,7 @@ void routes_recost(struct babel *b, struct neighbour *n, uint16_t old_cost)
         route_smooth(b, r, old_cost == INF || old >= INF ? INF : (uint16_t)old, metric);
         if (d->selected == n->index || metric < d->metric) dest_select(b, d);
     }
+    cap_place_soon(b);
 }
 
 // Hold time: 3.5 times the interval (appendix B), in whole seconds.
@@ -118,6 +120,7 @@ static struct dest *update_route(struct babel *b, struct neighbour *n, struct de
     route_smooth(b, &now, before, after);
     *r = now;
     refresh(b, r, t->update.interval_cs);
+    cap_offer(b, d);
     if (selected ? !feasible || !same || after != d->metric : after < d->metric) dest_select(b, d);
     return d;
 }
@@ -128,8 +131,7 @@ static struct dest *update_route(struct babel *b, struct neighbour *n, struct de
 // d: NULL if the destination is not even known. Returns it; NULL: the route was not taken.
 static struct dest *new_route(struct babel *b, struct neighbour *n, struct dest *d, const struct babel_tlv *t)
 {
-    uint32_t cost = n->cost == INF ? n->ifc->p.cost : n->cost, metric = t->update.metric + cost;
-    if (!(d && d->flags & DEST_LEARNT) && !cap_admit(b, n, d, &t->update.prefix, metric >= INF ? INF - 1 : (uint16_t)metric)) {
+    if (!(d && d->flags & DEST_LEARNT) && !cap_admit(b, n, d, &t->update.prefix, t->update.metric)) {
         babel_drop(b, BABEL_DROP_CAP);
         return NULL;
     }
@@ -151,6 +153,7 @@ static struct dest *new_route(struct babel *b, struct neighbour *n, struct dest 
     route_smooth(b, r, INF, route_metric(n, r));
     if (n->was_down && n->since + SETTLE > b->now && r->smooth < 0x8000) r->smooth = (uint16_t)(r->smooth + r->smooth / 2);
     refresh(b, r, t->update.interval_cs);
+    cap_offer(b, d);
     if (route_metric(n, r) < d->metric) dest_select(b, d);
     return d;
 }

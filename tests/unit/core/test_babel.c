@@ -922,8 +922,10 @@ static void cap_is_shared(void **state)
     assert_in_range(known(w, 0, 0, 600), 500, 513);
     assert_int_equal(via(w, "fc00::e/128"), 0);
     update(w, 2, "fc12::3:1/128", 3, 1, 20000); // a third comes late and is far away
+    run(w, 1 * BW_S);
     assert_int_equal(via(w, "fc12::3:1/128"), 2);
     updates(w, 2, 2, 10, 20000);
+    run(w, 1 * BW_S);
     assert_int_equal(known(w, 2, 1, 11), 11);
     babel_iface_remove(w->b, 1, w->now); // what it held is free
     updates(w, 0, 0, 600, 5000);
@@ -936,7 +938,58 @@ static void cap_is_shared(void **state)
     update(w, 0, "fc00::e/128", 9, 1, 9000);
     assert_int_equal(via(w, "fc00::e/128"), 0);
     updates(w, 0, 0, 600, 5000);
+    run(w, 2 * BW_S);
     assert_in_range(known(w, 0, 0, 600), 250, 513);
+    bench_free(w);
+}
+
+// What has no place is known all the same: it takes one that becomes free, the nearest first, without having been announced again.
+static void spares_take_free_places(void **state)
+{
+    (void)state;
+    struct bench *w = with_cap(32);
+    for (unsigned k = 0; k < 48; k++) updates(w, 0, k, 1, (uint16_t)(1000 + 100 * k));
+    assert_int_equal(known(w, 0, 0, 32), 32);
+    assert_int_equal(known(w, 0, 32, 16), 0);
+    w->count = 0;
+    updates(w, 0, 3, 2, BABEL_INFINITY);
+    updates(w, 0, 40, 1, 2000); // nearer now: at once
+    assert_int_equal(known(w, 0, 40, 1), 1);
+    run(w, 1100 * BW_MS);
+    assert_int_equal(known(w, 0, 0, 32), 30);
+    assert_int_equal(known(w, 0, 32, 1), 1);
+    assert_int_equal(known(w, 0, 33, 15), 1); // number 40
+    assert_non_null(find(w, 1, BABEL_UPDATE, "fc12::1:20/128"));
+    assert_null(find(w, 1, BABEL_UPDATE, "fc12::1:21/128"));
+    updates(w, 0, 32, 16, BABEL_INFINITY);
+    updates(w, 0, 33, 1, 900); // another life, and again there is room
+    assert_int_equal(known(w, 0, 33, 1), 1);
+    bench_free(w);
+}
+
+// What is due to a link whatever the distance goes to its nearest, stays reserved while it offers nothing, and ends with it.
+static void what_is_due_stays_reserved(void **state)
+{
+    (void)state;
+    struct bench *w = with_cap(64);
+    updates(w, 0, 0, 80, 1000);
+    assert_int_equal(known(w, 0, 0, 80), 64);
+    updates(w, 1, 0, 80, 9000);
+    updates(w, 1, 80, 8, 8000);
+    run(w, 2 * BW_S);
+    assert_int_equal(known(w, 1, 0, 88), 16); // half of half
+    assert_int_equal(known(w, 1, 80, 8), 8);
+    assert_int_equal(known(w, 0, 0, 80), 48);
+    updates(w, 1, 0, 88, BABEL_INFINITY);
+    run(w, 2 * BW_S);
+    assert_int_equal(known(w, 0, 0, 80), 48);
+    updates(w, 1, 0, 20, 9000);
+    run(w, 2 * BW_S);
+    assert_int_equal(known(w, 1, 0, 20), 16);
+    assert_int_equal(known(w, 0, 0, 80), 48);
+    babel_iface_remove(w->b, 1, w->now);
+    run(w, 2 * BW_S);
+    assert_int_equal(known(w, 0, 0, 80), 64);
     bench_free(w);
 }
 
@@ -1079,7 +1132,8 @@ int main(void)
         cmocka_unit_test(own_seqno), cmocka_unit_test(forwards_seqno_requests), cmocka_unit_test(what_is_not_learnt),
         cmocka_unit_test(restricted_originations), cmocka_unit_test(no_transit), cmocka_unit_test(hysteresis),
         cmocka_unit_test(start_that_is_not_clean), cmocka_unit_test(stops_properly), cmocka_unit_test(cap_keeps_the_nearest),
-        cmocka_unit_test(cap_is_shared), cmocka_unit_test(cap_on_what_is_kept_is_shared),
+        cmocka_unit_test(cap_is_shared), cmocka_unit_test(cap_on_what_is_kept_is_shared), cmocka_unit_test(spares_take_free_places),
+        cmocka_unit_test(what_is_due_stays_reserved),
         cmocka_unit_test(without_memory), cmocka_unit_test(source_without_memory), cmocka_unit_test(counts_what_it_drops),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -171,6 +171,75 @@ static void random_loss(void **state)
     for (uint64_t seed = 200; seed < 212; seed++) storm(seed, 5 + (int)(seed % 10), 60 * BW_MS, 50 + 30 * (unsigned)(seed % 8), 20, true);
 }
 
+// ---- tables that hold half of the mesh ----
+
+enum { SIDE = 11, CAP = 64 };
+
+static int hops(int a, int b) { return abs(a % SIDE - b % SIDE) + abs(a / SIDE - b / SIDE); }
+
+static struct world *capped_grid(uint64_t seed)
+{
+    struct world *w = w_new(seed, SIDE * SIDE);
+    w->max_dests = CAP;
+    for (int a = 0; a < SIDE * SIDE; a++)
+        for (int b = a + 1; b < SIDE * SIDE; b++)
+            if (hops(a, b) == 1) w_link(w, a, b, 2 * BW_MS, 0);
+    w_start_all(w);
+    return w;
+}
+
+static unsigned changes(const struct world *w)
+{
+    unsigned n = 0;
+    for (int i = 0; i < w->node_count; i++) n += w->node[i].changes;
+    return n;
+}
+
+// Of all destinations that are nearer than the first that no longer fits in, how many are there, and how many should be.
+static void nearest(const struct world *w, unsigned *there, unsigned *all)
+{
+    *there = *all = 0;
+    for (int a = 0; a < w->node_count; a++) {
+        int within[2 * SIDE] = {0}, limit = 0;
+        for (int b = 0; b < w->node_count; b++)
+            for (int r = hops(a, b); b != a && r < 2 * SIDE; r++) within[r]++;
+        while (limit + 1 < 2 * SIDE && within[limit + 1] <= CAP) limit++;
+        for (int b = 0; b < w->node_count; b++) {
+            if (b == a || hops(a, b) > limit) continue;
+            ++*all;
+            *there += w->node[a].fib[b] >= 0;
+        }
+    }
+}
+
+// Destinations at the border of what fits in come and go while the mesh starts. Then that must end, and not only after several
+// rounds of full updates (16 s and more each): who loses one, or makes room, knows the next nearest.
+static void capped_mesh_comes_to_rest(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 4; seed++) {
+        struct world *w = capped_grid(seed);
+        w_run(w, 20 * BW_S);
+        unsigned start = changes(w), there, all;
+        w_run(w, 20 * BW_S);
+        unsigned settling = changes(w) - start;
+        w_run(w, 80 * BW_S);
+        unsigned rest = changes(w) - start - settling;
+        nearest(w, &there, &all);
+        fprintf(stderr, "capped mesh, seed %llu: %u changes in 20 s, %u in the next 20 s, %u in the next 80 s; of the nearest %u of %u are there\n",
+                (unsigned long long)seed, start, settling, rest, there, all);
+        assert_true(settling < SIDE * SIDE * CAP / 200);
+        assert_int_equal(rest, 0);
+        assert_true(there * 100 >= all * 98); // the shares of links cost those at the rim a little
+        for (int i = 0; i < w->node_count; i++) {
+            struct babel_totals t;
+            babel_totals(w->node[i].b, &t);
+            assert_in_range(t.selected, CAP - 2, CAP + 1); // with itself
+        }
+        w_free(w);
+    }
+}
+
 int main(int argc, char **argv)
 {
     if (argc > 3) { // SEED COUNT NODES [LOSS]: a longer hunt by hand
@@ -185,6 +254,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(line_converges), cmocka_unit_test(ring_heals),      cmocka_unit_test(one_way_cut),
         cmocka_unit_test(proper_stop_loses_nothing), cmocka_unit_test(exits_fail_over),
         cmocka_unit_test(random_cuts),    cmocka_unit_test(random_restarts), cmocka_unit_test(random_loss),
+        cmocka_unit_test(capped_mesh_comes_to_rest),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
