@@ -81,13 +81,14 @@ static void count(struct babel *b, struct iface *ifc, const struct dest *d, uint
 // Changes the holder, and which of LEARNT and PLACED it is.
 static void hold(struct babel *b, struct dest *d, struct iface *ifc, unsigned flags)
 {
+    unsigned others = (unsigned)(d->flags & ~(DEST_LEARNT | DEST_PLACED));
     count(b, holder_of(b, d), d, UINT32_MAX);
     d->holder = ifc ? ifc->slot : BABEL_ANY_SLOT;
-    d->flags = (uint16_t)((d->flags & ~(DEST_LEARNT | DEST_PLACED)) | flags);
+    d->flags = (uint16_t)(others | flags);
     count(b, ifc, d, 1);
 }
 
-static unsigned standing(const struct dest *d) { return d->flags & (DEST_LEARNT | DEST_PLACED); }
+static unsigned standing(const struct dest *d) { return (unsigned)(d->flags & (DEST_LEARNT | DEST_PLACED)); }
 
 void cap_route_new(struct babel *b, const struct neighbour *n, struct dest *d)
 {
