@@ -11,7 +11,8 @@
 #include "sim/scenario.h"
 
 #define LIMIT (1200 * BW_S)   // simulated time that a phase may take
-#define QUIET (10 * BW_S)     // no next hop has changed for so long: at rest
+#define QUIET (10 * BW_S)     // no next hop has changed for so long: at rest ...
+#define FEW 10000u            // ... or, of full tables, one in so many at most
 #define STUCK (60 * BW_S)     // nor for so long, and still not everybody has a route to everybody: nobody will
 #define TOO_FAR (BABEL_INFINITY / 16 * 15) // what Babel's metric may not reach at every moment
 #define LOOKS 150u            // destinations that are looked at from everywhere
@@ -56,13 +57,20 @@ static void progress(struct run *r, double share)
 
 // ---- stepping ----
 
+static uint64_t few(const struct run *r)
+{
+    return r->o->cap ? r->c->have / FEW : 0;
+}
+
 static void step(struct run *r, bw_time by)
 {
     bw_time until = r->w->now + by;
     while (r->w->now < until && !r->w->halt) {
         world_run(r->w, bw_time_min(until, r->w->now + 100 * BW_MS));
-        if (r->c->changes != r->changes_seen) r->changed_at = r->w->now;
-        r->changes_seen = r->c->changes;
+        if (r->c->changes - r->changes_seen > few(r)) {
+            r->changed_at = r->w->now;
+            r->changes_seen = r->c->changes;
+        }
         progress(r, 0);
     }
 }
