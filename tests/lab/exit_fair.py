@@ -105,7 +105,7 @@ def fifty_greedy_clients_and_the_owner():
         notes = []
         for way, limit, floor, name in ((DOWN, 45, 10, "down"), (UP, 20, 5, "up")):
             jobs = [loading(lab, n, way) for n in clients]
-            wait_until(lambda: min(window(jobs, 1)) > 0.05, 30, "everybody loading")
+            wait_until(lambda: min(moved(j) for j in jobs) > 20_000, 60, "everybody loading")
             begin, fair, rates = time.monotonic(), [], []
 
             def even():  # over twelve seconds; those who began last catch up by their TCP's pace, which takes several windows on a busy machine
