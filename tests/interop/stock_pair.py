@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """The judges among themselves: wireguard-go with babeld on one side and with bird2 on the other find each other's routes.
 Nothing of ours runs here; if this fails, the machine or the harness is at fault and the other interop tests mean nothing."""
-# tests/run: timeout=60
+# tests/run: timeout=240
 import netkit
 
 netkit.enter()
@@ -19,7 +19,12 @@ netkit.babeld(a, ["wga"], ["fd77:1::/64"])
 netkit.bird(b, ["wgb"], ["fd77:2::/64", "fd77:2::1/128"], "192.0.2.2")
 
 with netkit.step("stock WireGuard shakes hands with itself"):
-    netkit.wait_until(lambda: wa.latest_handshake() and wb.latest_handshake(), 60, "handshake")
+    try:
+        netkit.wait_until(lambda: wa.latest_handshake() and wb.latest_handshake(), 60, "handshake")
+    except Exception:
+        for node, link in ((a, wa), (b, wb)):
+            print(node.run("wg", "show", link.interface), node.run("ip", "-s", "neigh"), node.run("ss", "-uanp"), sep="\n")
+        raise
 with netkit.step("babeld and bird2 exchange routes through it"):
     netkit.wait_until(lambda: "fd77:2::1" in a.run("ip", "-6", "route"), 60, "bird2's route at babeld")
     netkit.wait_until(lambda: "fd77:1::1" in b.run("ip", "-6", "route"), 60, "babeld's route at bird2")
