@@ -7,8 +7,11 @@ are nearer to each other than 40, so that there is one right table.
 Compared: every next hop and metric of every node before, between and after the events. Of the simulator and the lab also what all
 nodes send in each of five windows (packets, bytes, Hellos and IHUs of Babel; datagrams on the wires) and their Updates in all windows
 together (a busy machine delays packets, which costs something, which is told), within 20 %. How long it takes until all reach all
-again is shown. babeld sends at a pace of its own: its routes are compared, not its counts."""
-# tests/run: timeout=300
+again is shown. babeld sends at a pace of its own: its routes are compared, not its counts.
+
+A machine that keeps programs waiting delays packets by more than the ways here differ: then another table is right. Whether it does
+is measured meanwhile; what was not equal then is tried once more, and says nothing if it was so both times."""
+# tests/run: timeout=480 alone
 import ipaddress
 import json
 import os
@@ -37,7 +40,7 @@ SENT = "byway_babel_packets_sent_total", "byway_babel_bytes_sent_total"
 TLVS = "hello", "ihu", "update"
 LEAST = 300  # fewer than this of a kind in a window are not compared: chance would be
 WITHIN = 0.20
-
+TOO_LATE = 0.02  # of the time; a calm machine, these labs included, has less than 0.002
 
 # ---- simulated ----
 
@@ -190,6 +193,50 @@ class Report:
                 self.wrong.append(f"{window}: {kind} {simulated} simulated, {found} in the lab")
 
 
+# ---- the machine ----
+
+class Lateness:
+    """How much of the time a program that wants to run has to wait: one that sleeps 5 ms at a time, and is late by 5 ms or more."""
+    CODE = """
+import time
+late, last = 0.0, time.monotonic()
+while True:
+    time.sleep(0.005)
+    now = time.monotonic()
+    late += max(0.0, now - last - 0.005) if now - last > 0.010 else 0.0
+    last = now
+    print(f"{now:.3f} {late:.3f}", flush=True)
+"""
+
+    def __init__(self):
+        self.file = os.path.join(TMP, f"sim-lab-{os.getpid()}.late")
+        with open(self.file, "w") as f:
+            self.process = subprocess.Popen([sys.executable, "-c", self.CODE], stdout=f, stdin=subprocess.DEVNULL)
+
+    def now(self):
+        with open(self.file, "rb") as f:
+            f.seek(max(0, f.seek(0, 2) - 100))
+            lines = f.read().split(b"\n")
+        return [float(x) for x in lines[-2].split()] if len(lines) > 1 else [time.monotonic(), 0.0]
+
+    def share(self, since):
+        at, late = self.now()
+        return (late - since[1]) / max(at - since[0], 0.001)
+
+    def wait_for_calm(self, seconds):
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            since = self.now()
+            time.sleep(3)  # what is looked at is this long
+            if self.share(since) < TOO_LATE:
+                return
+
+    def stop(self):
+        self.process.kill()
+        self.process.wait()
+        os.unlink(self.file)
+
+
 # ---- babeld ----
 
 def babeld(lab, node, number):
@@ -284,9 +331,7 @@ def live(lab, ends, waits, report):
     return took
 
 
-@labkit.test
-def a_lab_and_babeld_agree_with_the_simulator():
-    ends, waits = simulate()
+def once(ends, waits):
     text = "".join(f"link n{a} n{b} delay={d}ms\n" for a, b, d in WIRES)
     report = Report()
     with Lab(text=text) as lab, Lab("--no-daemons", text=text) as stock:
@@ -295,6 +340,27 @@ def a_lab_and_babeld_agree_with_the_simulator():
         stock_agrees(stock, processes, ends)
     want(not report.wrong, "; ".join(report.wrong))
     return f"counts at most {report.most:.1%} apart"
+
+
+@labkit.test
+def a_lab_and_babeld_agree_with_the_simulator():
+    ends, waits = simulate()
+    lateness, late = Lateness(), []
+    try:
+        while True:
+            lateness.wait_for_calm(30)
+            since = lateness.now()
+            try:
+                return once(ends, waits)
+            except Failure as e:
+                late.append(lateness.share(since))
+                if late[-1] < TOO_LATE:
+                    raise
+                print(f"# the machine kept programs waiting for {late[-1]:.0%} of the time: {e}", flush=True)
+                if len(late) == 2:
+                    raise labkit.Skip(f"the machine kept programs waiting, for {late[0]:.0%} and {late[1]:.0%} of the time") from None
+    finally:
+        lateness.stop()
 
 
 labkit.main()

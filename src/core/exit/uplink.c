@@ -9,6 +9,8 @@
 #define TIMEOUT_LEAST_MS 500u
 #define TIMEOUT_MOST_MS 1000u
 #define PACE_AGAIN_US (500 * BW_MS)
+#define HELD_UP_US (250 * BW_MS) // noticed so late, a miss is ours: the answer may wait behind the timer
+#define HELD_UP_MOST 3           // so many such misses in a row say nothing
 #define MISSES 2
 #define MISSES_FLOWING 6
 #define ANSWERS_US (2 * BW_S) // so recent an answer says that a family works
@@ -28,7 +30,7 @@ static void enter(struct uplink_family *f, enum uplink_state state)
 {
     if (f->state == state) return;
     f->state = state;
-    f->missed = f->good = 0;
+    f->missed = f->good = f->held_up = 0;
 }
 
 static void present(struct uplink *u, struct uplink_family *f, bool is, bw_time now)
@@ -65,6 +67,11 @@ static void missed(struct uplink *u, struct uplink_family *f, bw_time now)
 {
     bool flowing = f->state == UPLINK_PROVEN && u->flowed >= f->asked + FLOW_SPAN_US;
     f->pending = false;
+    if (now - f->asked > timeout_ms(f) * BW_MS + HELD_UP_US && f->held_up < HELD_UP_MOST) {
+        f->held_up++;
+        f->next = now;
+        return;
+    }
     f->good = 0;
     if (flowing != f->flowing) f->missed = 0;
     f->flowing = flowing;
@@ -83,7 +90,7 @@ void uplink_result(struct uplink *u, unsigned family, uint32_t serial, bool ok, 
         return;
     }
     f->pending = false;
-    f->missed = 0;
+    f->missed = f->held_up = 0;
     f->rtt_us = rtt_us;
     f->answered = now;
     if (f->state == UPLINK_DOWN && ++f->good < GOOD) {

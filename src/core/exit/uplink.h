@@ -6,7 +6,8 @@
 // end it. Before anything is known a single good one is enough.
 //
 // A connection that is full loses questions and answers, or keeps them waiting for too long: a miss says nothing while answers to
-// others flow in at UPLINK_FLOW_BPS. If the other family's targets answer meanwhile, six misses in a row are down all the same.
+// others flow in at UPLINK_FLOW_BPS. If the other family's targets answer meanwhile, six misses in a row are down all the same. Nor does a miss say anything that is noticed a quarter of a second too
+// late: a machine that is starved of its processor misses answers that are there (three times in a row at most).
 #ifndef CORE_EXIT_UPLINK_H
 #define CORE_EXIT_UPLINK_H
 
@@ -34,6 +35,7 @@ struct uplink_family {
     bool pending;   // a probe is under way
     uint32_t serial;
     unsigned missed, good; // in a row
+    unsigned held_up; // misses in a row that a loop that was held up noticed too late
     bool flowing;    // answers to others flowed at the last miss
     uint32_t rtt_us; // of the last success
     bw_time asked, next, answered; // answered: the last success, 0: none

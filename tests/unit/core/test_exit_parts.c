@@ -96,6 +96,29 @@ static void uplink_one_lost_probe_is_nothing(void **state)
     }
 }
 
+// A loop that is held up sees its own timeout before the answer that waits behind it. It dies all the same if nothing answers.
+static void uplink_is_not_dead_where_the_loop_is_held_up(void **state)
+{
+    (void)state;
+    struct world w;
+    start(&w, false, true, true);
+    uplink_present(&w.u, true, false, w.now);
+    run(&w, w.now + 3 * BW_S);
+    for (unsigned i = 0; i < 20; i++) {
+        bw_time next = uplink_tick(&w.u, w.now);
+        while (!w.asked[UPLINK_V4]) next = uplink_tick(&w.u, w.now = next);
+        for (unsigned late = 0; late < 3; late++) {
+            w.now += 3 * BW_S;
+            uplink_result(&w.u, UPLINK_V4, w.serial[UPLINK_V4], false, 0, w.now);
+            uplink_tick(&w.u, w.now);
+            assert_true(uplink_proven(&w.u));
+        }
+        run(&w, w.now + 2 * BW_S);
+    }
+    for (unsigned i = 0; i < 6 && uplink_proven(&w.u); i++) uplink_tick(&w.u, w.now += 3 * BW_S);
+    assert_false(uplink_proven(&w.u));
+}
+
 // A probe is lost, as often as not, while clients get their answers.
 static void uplink_that_is_full_is_not_dead(void **state)
 {
@@ -353,6 +376,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(uplink_black_hole),
         cmocka_unit_test(uplink_one_lost_probe_is_nothing),
+        cmocka_unit_test(uplink_is_not_dead_where_the_loop_is_held_up),
         cmocka_unit_test(uplink_that_is_full_is_not_dead),
         cmocka_unit_test(uplink_cable_idle_and_trust),
         cmocka_unit_test(uplink_late_and_forged_results),
