@@ -310,4 +310,4 @@ def exchange(streams, count, pace=0.004, also=lambda: None, patience=0.5):
         if sum(map(lambda s: sum(s.got.values()), streams)) > n:
             quiet = time.monotonic() + patience
         time.sleep(0.01)
-    return [1 - (len(s.got) - g) / (s.sent - n) for s, (n, g) in zip(streams, before)]
+    return [1 - (len(s.got) - g) / max(s.sent - n, 1) for s, (n, g) in zip(streams, before)]

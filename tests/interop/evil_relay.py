@@ -225,7 +225,7 @@ with step("once it stops there is no trace of it"):
             check(False, "still lost: %s, of them %d by the relay's slowness; %d came late; drops at a: %s, at b: %s" %
                   (lost, relay.overrun(), late, drops(na), drops(nb)))
         return True
-    wait_until(whole, 15, "datagrams both ways, none lost")
+    wait_until(whole, 40, "datagrams both ways, none lost")
     for size in (1200, 1400, 3000):
         wait_until(lambda: a.ping(nb.address, size=size), 5, "ping of %d bytes" % size)
     transfers("afterwards")

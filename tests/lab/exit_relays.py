@@ -27,7 +27,7 @@ link n4 n6
 link n4 n7
 link n5 internet
 """
-SIZE, EVERY = (300_000_000, 10) if SOAK else (50_000_000, 4)
+SIZE, EVERY = (300_000_000, 10) if SOAK else (60_000_000, 3)
 
 
 def on_the_way(lab):
