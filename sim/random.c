@@ -32,9 +32,13 @@ static struct wire base_wire(struct draw *d)
 
 static void draw_mesh(struct draw *d, uint32_t n)
 {
-    struct graph_spec g = {.n = n, .width = 3, .degree = between(d, 3, 6), .joins = between(d, 1, 3), .groups = between(d, 2, 3), .gateways = between(d, 1, 2)};
+    struct graph_spec g = {.n = n};
     static const enum graph kinds[] = {GRAPH_RING, GRAPH_LINE, GRAPH_GRID, GRAPH_GEOMETRIC, GRAPH_GEOMETRIC, GRAPH_SCALE_FREE, GRAPH_COMMUNITIES, GRAPH_STAR};
     struct wire none = {0};
+    g.degree = between(d, 3, 6); // one after the other: C leaves the order within an expression open
+    g.joins = between(d, 1, 3);
+    g.groups = between(d, 2, 3);
+    g.gateways = between(d, 1, 2);
     g.kind = kinds[below(d, 8)];
     for (g.width = 2; g.width * g.width < n; g.width++);
     d->failed |= topology_add(d->s, &g, &none, d->s->seed) != 0;
@@ -120,7 +124,8 @@ static void draw_clock(struct draw *d, bw_time at)
     switch (below(d, 3)) {
     case 0:
         t.verb = DO_RATE;
-        t.number = (int64_t)(below(d, 4) ? below(d, 401) : below(d, 60001)) - (below(d, 2) ? 200 : 200);
+        below(d, 2); // of no use, but what a seed draws stays the same
+        t.number = (int64_t)(below(d, 4) ? below(d, 401) : below(d, 60001)) - 200;
         break;
     case 1:
         t.verb = DO_JUMP;
@@ -156,7 +161,9 @@ static void draw_uplink(struct draw *d, bw_time at)
 
 static void draw_traffic(struct draw *d, bw_time at)
 {
-    struct statement t = {.at = at, .verb = DO_TRAFFIC, .a = below(d, d->s->nodes), .b = below(d, d->s->nodes)};
+    struct statement t = {.at = at, .verb = DO_TRAFFIC};
+    t.a = below(d, d->s->nodes);
+    t.b = below(d, d->s->nodes);
     t.number = (int64_t)(between(d, 20, 500) * BW_MS);
     t.number2 = (int64_t)(between(d, 1, 30) * BW_S);
     if (t.a != t.b) add(d, t);
@@ -216,7 +223,8 @@ int random_scenario(struct scenario *s, uint64_t seed, uint32_t nodes, bw_time s
     *s = (struct scenario){.seed = seed, .has_seed = true, .end = span};
     world_seed_of(seed, "random", 0, b);
     bw_rng_seed(&d.rng, b);
-    uint32_t drawn = between(&d, 2, 8) + (below(&d, 3) ? 0 : below(&d, 16));
+    uint32_t drawn = between(&d, 2, 8);
+    drawn += below(&d, 3) ? 0 : below(&d, 16);
     draw_mesh(&d, nodes ? nodes : drawn);
     d.forgotten = calloc(s->nodes, sizeof *d.forgotten);
     d.wall = calloc(s->nodes, sizeof *d.wall);

@@ -22,6 +22,7 @@ struct reader {
     unsigned count, next;
     bw_time at;    // of the last `at`
     bw_time after; // no statement may be earlier: when the last expectation may still be waited for
+    bool ended;    // `end` was read
     bool failed;
 };
 
@@ -117,7 +118,7 @@ static bool decimal(const char *s, const struct unit *units, uint64_t max, uint6
     }
     for (; units->name; units++) {
         if (strcmp(p, units->name)) continue;
-        if (whole > max / units->parts) return false;
+        if (whole > max / units->parts || (units->parts == 1 && tenth > 1)) return false; // nothing is smaller than a part
         *out = whole * units->parts + fraction * units->parts / tenth;
         return *out <= max;
     }
@@ -228,9 +229,11 @@ static bool read_graph(struct reader *r, enum graph kind)
     unsigned words = 0, column = column_of(r, 0);
     uint64_t n, height;
     if (kind == GRAPH_GRID) {
-        char *x = r->next < r->count ? strchr(r->words[r->next].text, 'x') : NULL;
+        char width[WORD_LEN] = "";
+        if (r->next < r->count) memcpy(width, r->words[r->next].text, sizeof width);
+        char *x = strchr(width, 'x');
         if (x) *x = 0;
-        if (!x || !decimal(r->words[r->next].text, plain, 10000, &n) || !decimal(x + 1, plain, 10000, &height) || !n || !height)
+        if (!x || !decimal(width, plain, 10000, &n) || !decimal(x + 1, plain, 10000, &height) || !n || !height)
             return wrong_word(r, "a size like 4x3 is expected");
         r->next++;
         g.width = (uint32_t)n;
@@ -398,9 +401,11 @@ static bool read_condition(struct reader *r, struct statement *t)
         return true;
     case IS_ROUTES: {
         if (!take_node_or_all(r, &t->a)) return false;
-        char *dots = r->next < r->count ? strstr(r->words[r->next].text, "..") : NULL;
+        char least[WORD_LEN] = "";
+        if (r->next < r->count) memcpy(least, r->words[r->next].text, sizeof least);
+        char *dots = strstr(least, "..");
         if (dots) *dots = 0;
-        if (!dots || !decimal(r->words[r->next].text, plain, 1000000, &v) || !decimal(dots + 2, plain, 1000000, &w))
+        if (!dots || !decimal(least, plain, 1000000, &v) || !decimal(dots + 2, plain, 1000000, &w))
             return wrong_word(r, "a range like 10..20 is expected");
         r->next++;
         t->number = (int64_t)v;
@@ -487,6 +492,7 @@ static bool read_setting(struct reader *r)
         return true;
     }
     if (take(r, "seed")) {
+        if (r->s->nodes) return wrong(r, column_of(r, 0), "seed stands before the first graph");
         if (!take_number(r, plain, 1000000000000000u, "a number is expected", &v)) return false;
         r->s->seed = v;
         return r->s->has_seed = true;
@@ -502,6 +508,7 @@ static bool read_setting(struct reader *r)
 static bool read_line(struct reader *r)
 {
     if (!r->count) return true;
+    if (r->ended) return wrong(r, column_of(r, 0), "nothing follows `end`");
     if (take(r, "at")) {
         if (!read_event(r, false)) return false;
     } else if (take(r, "within")) {
@@ -512,6 +519,7 @@ static bool read_line(struct reader *r)
         if (!take_number(r, times, TIME_MAX, "a time is expected", &v)) return false;
         if (v < r->after) return wrong(r, column, "this is before what stands above");
         r->s->end = v;
+        r->ended = true;
     } else {
         if (r->s->count && r->count) return wrong(r, column_of(r, 0), "the mesh is described before the first `at`");
         if (!read_setting(r)) return false;

@@ -21,7 +21,7 @@ static const char help[] =
     "\n"
     "  --seed N       random, scale: what to draw from (default: fresh, printed); files: for scenarios that name none\n"
     "  --nodes N      random: how many (default: drawn, 2 to 23); scale: default 200, or several: 200,1000\n"
-    "  --for T        random: simulated time, e.g. 90s, 10m (default 5m, at least 1m); the first half has faults\n"
+    "  --for T        random: simulated time, e.g. 90s, 10m (default 5m, at least 1m); no faults in its second half or last 5m\n"
     "  --runs N       random: N seeds one after the other, from --seed on\n"
     "  --jobs N       random: so many of them at a time (default 1)\n"
     "  --out FILE     random: where the shrunk scenario of a failure goes (default byway-sim-SEED.sim)\n"
@@ -113,9 +113,13 @@ static char *whole_file(const char *path)
         if (!more) break;
         text = more;
     }
+    int err = ferror(f) ? errno : 0;
     fclose(f);
     if (text) text[n] = 0;
-    return text;
+    if (text && !err && strlen(text) == n) return text;
+    free(text);
+    errno = err ? err : text ? EILSEQ : ENOMEM;
+    return NULL;
 }
 
 static int run_file(const struct sim_options *o, const char *path, FILE *report)
@@ -125,7 +129,7 @@ static int run_file(const struct sim_options *o, const char *path, FILE *report)
     struct play_options po = {.verbose = o->verbose, .report = report};
     char error[SCENARIO_ERROR] = "";
     char *text = whole_file(path);
-    if (!text) return sim_say(EXIT_FAILURE, "%s: %s", path, strerror(errno));
+    if (!text) return sim_say(errno == EILSEQ ? 2 : EXIT_FAILURE, "%s: %s", path, errno == EILSEQ ? "this is no text: it has a zero byte" : strerror(errno));
     int err = scenario_parse(&s, text, o->has_seed ? o->seed : 1, error);
     free(text);
     if (err) return sim_say(2, "%s:%s", path, *error ? error : bw_strerror(err));
@@ -151,12 +155,20 @@ static int run_files(const struct sim_options *o, int count, const char **paths)
 
 // ---- random ----
 
-static void say_how(const struct sim_options *o, const struct scenario *s, const struct play_result *r)
+// For the command line, as exact as it is read.
+static const char *span_text(const struct sim_options *o)
+{
+    static char text[32];
+    if (o->span % BW_S) snprintf(text, sizeof text, "%.3fms", (double)o->span / 1e3);
+    else snprintf(text, sizeof text, "%llus", (unsigned long long)(o->span / BW_S));
+    return text;
+}
+
+static void say_how(const struct sim_options *o, const struct scenario *s)
 {
     fprintf(stderr, "reproduce: byway sim random --seed %llu", (unsigned long long)s->seed);
     if (o->nodes) fprintf(stderr, " --nodes %u", o->nodes);
-    fprintf(stderr, " --for %llus\n", (unsigned long long)(o->span / BW_S));
-    (void)r;
+    fprintf(stderr, " --for %s\n", span_text(o));
 }
 
 static void shrink_to_file(const struct sim_options *o, struct scenario *s, struct play_result *r)
@@ -172,8 +184,9 @@ static void shrink_to_file(const struct sim_options *o, struct scenario *s, stru
         return;
     }
     fprintf(f, "# %s at %.3f s: %s\n", sim_violation_name(r->violation), (double)r->when / 1e6, r->what);
-    fprintf(f, "# found by byway sim random --seed %llu --for %llus, made small in %u runs\n", (unsigned long long)s->seed,
-            (unsigned long long)(o->span / BW_S), runs);
+    fprintf(f, "# found by byway sim random --seed %llu", (unsigned long long)s->seed);
+    if (o->nodes) fprintf(f, " --nodes %u", o->nodes);
+    fprintf(f, " --for %s, made small in %u runs\n", span_text(o), runs);
     scenario_write(s, f);
     fclose(f);
     fprintf(stderr, "shrunk from %u events and %u wires to %u and %u in %u runs: byway sim %s\n", events, wires, s->count, s->link_count, runs, path);
@@ -199,7 +212,7 @@ static int run_seed(const struct sim_options *o, uint64_t seed)
     if (err) sim_say(0, "%s: %s", name, bw_strerror(err));
     else print_result(name, &s, &r, o->json);
     if (!err && r.violation) {
-        say_how(o, &s, &r);
+        say_how(o, &s);
         if (!o->no_shrink) shrink_to_file(o, &s, &r);
     }
     scenario_free(&s);

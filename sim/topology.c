@@ -91,7 +91,8 @@ static void geometric(struct maker *m, uint32_t n, uint32_t degree)
     uint64_t reach = (uint64_t)SIDE * SIDE / n * degree * 1000 / 3142;
     m->failed |= !p || !up;
     for (uint32_t i = 0; !m->failed && i < n; i++) {
-        p[i] = (struct point){bw_rng_below(&m->rng, SIDE), bw_rng_below(&m->rng, SIDE)};
+        p[i].x = bw_rng_below(&m->rng, SIDE);
+        p[i].y = bw_rng_below(&m->rng, SIDE);
         up[i] = i;
         for (uint32_t j = 0; j < i; j++) {
             if (square(p[i], p[j]) > reach) continue;
