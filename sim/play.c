@@ -137,7 +137,6 @@ static void run_to(struct player *p, bw_time until)
         if (w->now < p->second || w->halt) continue;
         p->second = w->now + BW_S;
         check_second(p->check);
-        if (p->o->progress) p->o->progress(p->o->ctx, since(p), p->s->end);
     }
 }
 

@@ -9,8 +9,6 @@ struct play_options {
     bool verbose;     // what happens and what nodes log, on stderr
     bool no_feasibility; // spare the dearest checker
     FILE *report;     // where `report` writes; NULL: nowhere
-    void (*progress)(void *ctx, bw_time now, bw_time end);
-    void *ctx;
 };
 
 struct play_wait { // how long an expectation took to come true

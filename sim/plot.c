@@ -77,7 +77,7 @@ static double node(const struct scale_row *r) { return r->node_s; }
 static double hub(const struct scale_row *r) { return r->hub_s; }
 static double routes(const struct scale_row *r) { return r->routes; }
 
-static const struct panel panels[] = {{"until everybody reaches everybody, s", full}, {"sent per node until then, kB", start}, {"idle, per wire, kbit/s", idle_link},
+static const struct panel panels[] = {{"until everybody reaches everybody, s", full}, {"sent per node until all is at rest, kB", start}, {"idle, per wire, kbit/s", idle_link},
                                       {"memory per node, kB", memory}, {"routes per node", routes}, {"healed after a wire's death, s", wire},
                                       {"healed after a node's death, s", node}, {"healed after a hub's death, s", hub}};
 #define PANELS (sizeof panels / sizeof *panels)

@@ -1,5 +1,6 @@
 // How plain Babel grows: meshes of one kind and several sizes are brought up, left alone, and hurt; what that takes in time,
 // traffic and memory goes to the screen, to a CSV file and to plots.
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -29,6 +30,8 @@ struct run {
     clock_t begin;
     time_t said;
     const char *phase;
+    double share;  // of this phase that is done; 0: not known
+    bw_time second; // when the checkers look next at what they look at from time to time
     bool terminal; // progress is looked at there
 };
 
@@ -44,10 +47,11 @@ static double cpu(const struct run *r) { return (double)(clock() - r->begin) / C
 #define AGAIN_TERMINAL_S 2
 #define AGAIN_S 10
 
-static void progress(struct run *r, double share)
+static void progress(struct run *r)
 {
     time_t now = time(NULL);
-    if (r->o->json || now < r->said + (r->terminal ? AGAIN_TERMINAL_S : AGAIN_S)) return;
+    double share = r->share;
+    if (r->o->json || (!r->o->verbose && now < r->said + (r->terminal ? AGAIN_TERMINAL_S : AGAIN_S))) return;
     r->said = now;
     fprintf(stderr, "%s%s %u: %s, %.0f s simulated, %.0f s CPU", r->terminal ? "\r" : "", r->row.graph, r->row.nodes, r->phase,
             (double)r->w->now / 1e6, cpu(r));
@@ -71,7 +75,11 @@ static void step(struct run *r, bw_time by)
             r->changed_at = r->w->now;
             r->changes_seen = r->c->changes;
         }
-        progress(r, 0);
+        if (r->w->now >= r->second) {
+            r->second = r->w->now + BW_S;
+            check_second(r->c);
+        }
+        progress(r);
     }
 }
 
@@ -136,10 +144,11 @@ static void bring_up(struct run *r)
         if (i % (r->w->node_count / 50 + 1) == 0) step(r, 20 * BW_MS);
     }
     while (r->c->have < wanted(r) && r->w->now < begin + LIMIT && !r->w->halt) {
+        r->share = (double)r->c->have / (double)wanted(r);
         step(r, 100 * BW_MS);
-        progress(r, (double)r->c->have / (double)wanted(r));
         if (r->w->now > r->changed_at + (r->o->cap ? QUIET : STUCK)) break;
     }
+    r->share = 0;
     r->row.full_cpu_s = cpu(r);
     r->row.full_s = r->c->have >= wanted(r) ? (double)(r->w->now - begin) / 1e6 : -1;
     r->phase = "settling";
@@ -164,7 +173,7 @@ static void idle(struct run *r)
     for (uint32_t i = 0; i < r->w->link_count; i++) after += r->w->links[i].bytes[0] + r->w->links[i].bytes[1];
     double bits = (double)(after - before) * 8 / ((double)r->o->idle / 1e6);
     r->row.idle_node_bps = bits / r->w->node_count;
-    r->row.idle_link_bps = bits / r->w->link_count;
+    if (r->w->link_count) r->row.idle_link_bps = bits / r->w->link_count;
 }
 
 // Of the destinations that a capped table should hold (the nearest ones), the share that it does.
@@ -323,18 +332,33 @@ static const struct {
     enum graph kind;
 } kinds[] = {{"geometric", GRAPH_GEOMETRIC}, {"scale-free", GRAPH_SCALE_FREE}, {"communities", GRAPH_COMMUNITIES}, {"grid", GRAPH_GRID}, {"ring", GRAPH_RING}};
 
+static bool known(const char *graph)
+{
+    bool any = !strcmp(graph, "all");
+    for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++) any |= !strcmp(graph, kinds[k].name);
+    return any;
+}
+
+// Before hours of work, and not after them.
+static int writable(const char *path)
+{
+    FILE *f = path ? fopen(path, "a") : NULL;
+    if (path && (!f || fclose(f))) return sim_say(1, "%s: %s", path, strerror(errno));
+    return 0;
+}
+
 int sim_scale(const struct sim_options *o)
 {
-    struct scale_row *rows = calloc(sizeof kinds / sizeof *kinds * (o->size_count + 1), sizeof *rows);
     uint32_t count = 0, size = 200;
     const uint32_t *sizes = o->size_count ? o->sizes : &size;
     int status = 0;
-    bool known = false;
+    if (!known(o->graph)) return sim_say(2, "there is no graph %s (geometric, scale-free, communities, grid, ring, all)", o->graph);
+    if (writable(o->csv) || writable(o->svg)) return 1;
+    struct scale_row *rows = calloc(sizeof kinds / sizeof *kinds * (o->size_count + 1), sizeof *rows);
     if (!rows) return sim_say(1, "no memory");
     if (!o->json) scale_head(stdout);
     for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++) {
         if (strcmp(o->graph, "all") && strcmp(o->graph, kinds[k].name)) continue;
-        known = true;
         for (unsigned i = 0; i < (o->size_count ? o->size_count : 1); i++) {
             status |= run_one(o, kinds[k].kind, kinds[k].name, sizes[i], &rows[count]);
             if (o->json) scale_json(stdout, &rows[count]);
@@ -343,9 +367,8 @@ int sim_scale(const struct sim_options *o)
             count++;
         }
     }
-    if (!known) status = sim_say(2, "there is no graph %s (geometric, scale-free, communities, grid, ring, all)", o->graph);
-    if (known && o->csv) status |= scale_csv(o->csv, rows, count);
-    if (known && o->svg) status |= scale_svg(o->svg, rows, count);
+    if (o->csv) status |= scale_csv(o->csv, rows, count);
+    if (o->svg) status |= scale_svg(o->svg, rows, count);
     free(rows);
     return status;
 }

@@ -85,6 +85,11 @@ def scale():
     lines = [x for x in err.split("\n") if " simulated, " in x]
     ok = code == 0 and "\r" not in out + err and len(lines) >= 2 and all(re.match(r"geometric \d+: .* s CPU", x) for x in lines)
     report("a scale run's progress is plain lines where no terminal is", "" if ok else out + err)
+    code, out, err = sim("scale", "--nodes", "60", "--seed", 3, "--only-full", "--verbose")
+    ok = code == 0 and re.search(r"starting, .* about \d+ %, \d+ s to go", err)
+    report("progress has an estimate", "" if ok else out + err)
+    code, out, err = sim("scale", "--nodes", "1", "--seed", 3, "--idle", "1s", "--json")
+    report("a lonely node has figures", "" if code == 0 and json.loads(out)["idle_link_bps"] == -1 and "nan" not in out else out + err)
 
 
 def usage():
@@ -101,6 +106,16 @@ def usage():
     code, out, err = sim(bad)
     if code != 2 or ":2:13: there is no node n9" not in err:
         why += "%d %s" % (code, err)
+    with open(bad, "wb") as f:
+        f.write(b"ring 3\nend 5s\n\0nonsense\n")
+    for name, status, text in ((bad, 2, "zero byte"), (TMP, 1, "Is a directory")):
+        code, out, err = sim(name)
+        if code != status or text not in err or out:
+            why += "%s: %d %s%s" % (name, code, out, err)
+    for args, status in ((["--graph", "bogus"], 2), (["--csv", os.path.join(TMP, "nowhere", "x")], 1)):  # before anything is run
+        code, out, err = sim("scale", "--nodes", "40", "--seed", 1, *args)
+        if code != status or out:
+            why += "%s: %d %s%s" % (args, code, out, err)
     report("wrong usage and wrong text are told", why)
 
 
