@@ -46,7 +46,7 @@ static void make_room(struct listener *l)
         if (!oldest) oldest = c;
         n++;
     }
-    if (!limits[l->face].room || n <= limits[l->face].room) return;
+    if (!oldest || !limits[l->face].room || n <= limits[l->face].room) return;
     shutdown(oldest->fd, SHUT_RDWR); // MHD sees the end and cleans up
     oldest->fd = -1;
 }

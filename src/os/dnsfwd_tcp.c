@@ -181,7 +181,7 @@ static struct conn *place_for(struct dnsfwd_tcp *t, const struct bw_addr *client
         most = n;
         heaviest = &t->conns[i];
     }
-    if (most <= own + 1) return NULL;
+    if (!heaviest || most <= own + 1) return NULL;
     t->stats->refused_full++;
     end(heaviest);
     return heaviest;
