@@ -41,11 +41,11 @@ static void end(pid_t *pid, int *fd)
 
 int download_start(struct download *d, const struct lab_spaces *in, const char *url, const char *original_path)
 {
-    *d = (struct download){.fd = -1, .began = loop_now(), .original = fopen(original_path, "re")};
+    *d = (struct download){.fd = -1, .began = loop_now(), .came = loop_now(), .original = fopen(original_path, "re")};
     if (!d->original || fseek(d->original, 0, SEEK_END)) return BW_ERR_SYS;
     d->size = (uint64_t)ftell(d->original);
     rewind(d->original);
-    d->pid = spawn(in, (char *const[]){"curl", "-sf", "-m", "60", (char *)url, NULL}, &d->fd);
+    d->pid = spawn(in, (char *const[]){"curl", "-sf", "-m", "300", (char *)url, NULL}, &d->fd);
     return d->pid < 0 ? BW_ERR_SYS : 0;
 }
 
@@ -54,6 +54,7 @@ static void compare(struct download *d, const char *got, size_t n)
     static char want[65536];
     if (fread(want, 1, n, d->original) != n || memcmp(want, got, n)) d->differs = true;
     d->got += n;
+    d->came = loop_now();
 }
 
 static void read_download(struct download *d)

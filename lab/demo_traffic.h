@@ -16,7 +16,7 @@ struct download {
     FILE *original;  // what it should be
     uint64_t size, got;
     bool differs, failed;
-    bw_time began, ended;
+    bw_time began, came, ended; // came: something, at last
 };
 
 struct pinger {

@@ -46,12 +46,21 @@ static void finish(struct daemon *d)
     uv_stop(&d->loop);
 }
 
+// Who is told that an exit is in use must be able to use it.
+static bool exit_changed(const struct daemon *d)
+{
+    struct exitc_plan p;
+    internet_client_plan(node_internet(d->node), &p);
+    return p.active != d->exit.active || !bw_addr_eq(&p.exit, &d->exit.exit) || !bw_addr_eq(&p.inner4, &d->exit.inner4) ||
+           !bw_addr_eq(&p.inner6, &d->exit.inner6);
+}
+
 void daemon_turn(struct daemon *d)
 {
     if (!d->node || !d->timer) return;
     bw_time now = os_clock_now();
     node_tick(d->node, now, os_clock_unix_ns());
-    if (d->setup_dirty && d->ready_told && now >= d->setup_after) {
+    if (d->setup_dirty && d->ready_told && (now >= d->setup_after || exit_changed(d))) {
         setup_apply(d);
         d->setup_after = os_clock_now() + SETUP_PAUSE;
         node_tick(d->node, os_clock_now(), os_clock_unix_ns());

@@ -113,7 +113,7 @@ struct daemon {
     struct guard guard;
     bool guard_ready;
     struct lan *lan;
-    bool exit_in_use; // by the set-up as it stands
+    struct exitc_plan exit; // as the machine is set up for
     bool dns_in_use; // names are asked of the exit
     struct os_timer *names; // whether they still are
     struct os_sysctl *sysctl;

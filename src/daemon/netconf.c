@@ -9,7 +9,7 @@
 #include "os/why.h"
 
 #define METRIC 4870 // of our routes: whatever else the machine has for the same prefix comes first
-#define ADDRS 8
+#define ADDRS 12
 #define RULES 10
 #define FIXED_ROUTES 16 // besides believed prefixes
 #define HALVES 7        // prefixes up to this length are pieces of a default route; fc00::/8 is not
@@ -123,6 +123,8 @@ static void want_exit(struct set *s, const struct netconf_want *w)
     if (!p->active) return;
     want_addr(s, w, &p->inner4);
     want_addr(s, w, &p->inner6);
+    want_addr(s, w, &p->kept4);
+    want_addr(s, w, &p->kept6);
     struct bw_prefix gateway4 = bw_prefix_host(&p->gateway4), gateway6 = bw_prefix_host(&p->gateway6);
     if (is_set(&p->inner4)) to_tun(s, w, OS_NL_TABLE_MAIN, &gateway4, &p->inner4, p->mtu); // also where the LAN uses 100.64.0.0/10
     if (is_set(&p->inner6)) to_tun(s, w, OS_NL_TABLE_MAIN, &gateway6, &p->inner6, p->mtu);

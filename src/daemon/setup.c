@@ -13,7 +13,7 @@
 static int apply_guard(struct daemon *d, char *why, size_t n)
 {
     const struct config_internet *c = &d->config.internet;
-    struct guard_rules r = {.tun = d->config.tun.interface, .killswitch = c->killswitch, .dns = c->dns && (c->killswitch || d->exit_in_use)};
+    struct guard_rules r = {.tun = d->config.tun.interface, .killswitch = c->killswitch, .dns = c->dns && (c->killswitch || d->exit.active)};
     return guard_apply(&d->guard, &r, why, n);
 }
 
@@ -266,7 +266,7 @@ void setup_apply(struct daemon *d)
     bool bad = d->config.internet.killswitch && apply_guard(d, why, sizeof why); // first of all
     const struct exits_plan *share = internet_share_plan(node_internet(d->node));
     internet_client_plan(node_internet(d->node), &exit);
-    d->exit_in_use = exit.active;
+    d->exit = exit;
     d->setup_dirty = false;
     bad = apply_netconf(d, share, &exit, why, sizeof why);
     if (bad) bw_log(&d->log, BW_ERROR, "addresses or routes could not be set: %s", why);

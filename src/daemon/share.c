@@ -414,12 +414,13 @@ static int load(struct share *s, const char *rules, char *why, size_t n)
 // Where that can't be done, connections to which this matters begin to work again after a pause of some 30 s.
 static void forget_old_sources(struct share *s, const struct share_rules *r)
 {
-    static const struct bw_addr none;
-    const struct bw_addr *now[2] = {r->exit.active ? &r->exit.inner4 : &none, r->exit.active ? &r->exit.inner6 : &none};
-    for (unsigned i = 0; i < 2; i++) {
-        if (is_set(&s->source[i]) && !bw_addr_eq(&s->source[i], now[i]) && os_conntrack_forget(&s->source[i], NULL, 0) < 0) {}
-        s->source[i] = *now[i];
+    const struct bw_addr now[SHARE_SOURCES] = {r->exit.inner4, r->exit.inner6, r->exit.kept4, r->exit.kept6};
+    for (unsigned i = 0; i < SHARE_SOURCES; i++) {
+        bool stays = !is_set(&s->source[i]);
+        for (unsigned k = 0; k < SHARE_SOURCES; k++) stays |= bw_addr_eq(&s->source[i], &now[k]);
+        if (!stays && os_conntrack_forget(&s->source[i], NULL, 0) < 0) {}
     }
+    memcpy(s->source, now, sizeof now);
 }
 
 int share_apply(struct share *s, const struct share_rules *r, char *why, size_t n)
@@ -434,6 +435,7 @@ int share_apply(struct share *s, const struct share_rules *r, char *why, size_t 
     int err = len < 0 ? os_why(len, why, n, "too many prefixes for the firewall (shorten [routing])") : 0;
     if (!err && s->last && !strcmp(s->last, rules)) {
         free(rules);
+        forget_old_sources(s, r);
         return set_forwarding(s, r, why, n);
     }
     if (!err) err = load(s, rules, why, n); // first the filter, then the switch that lets packets through

@@ -3,8 +3,8 @@
 // NAT while the node shares its Internet connection or sends others' traffic through its own exit.
 //
 // The whole table is replaced in one transaction on every change: what stands in the kernel is always a complete rule set.
-// Connections survive that, since their state is conntrack's; but those that were translated to the address that another exit has
-// leased us are forgotten, so that their next packet gets the new one. Call order: share_clean at start (leftovers of a killed
+// Connections survive that, since their state is conntrack's; but those that were translated to the address of an exit that is
+// no longer there for them are forgotten, so that their next packet gets the new one. Call order: share_clean at start (leftovers of a killed
 // run), share_apply whenever struct share_rules changed, share_remove at the end.
 #ifndef DAEMON_SHARE_H
 #define DAEMON_SHARE_H
@@ -23,6 +23,7 @@
 
 #define SHARE_TABLE "byway" // inet byway
 #define SHARE_API_PORT 4870
+#define SHARE_SOURCES 4
 
 struct share_rules { // what the table follows from; pointers must live during share_apply only
     const char *tun;
@@ -57,7 +58,7 @@ struct share {
     char *last;               // what stands in the kernel, so that an unchanged rule set is not loaded again
     bool forwarding;          // we turned the kernel's forwarding on
     char uplink6[16];         // whose accept_ra we set with it
-    struct bw_addr source[2]; // what the rules in the kernel translate to at our own exit, IPv4 and IPv6; zero: nothing
+    struct bw_addr source[SHARE_SOURCES]; // what connections were translated to for our own exits; zero: nothing
 };
 
 // why: what failed, in words, for the log and for status.

@@ -1,13 +1,13 @@
 #!/usr/bin/python3
 """[internet] share: which interface, and what is said when it can't be."""
-# tests/run: timeout=180
+# tests/run: timeout=240
 import os
 import re
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import labkit
-from labkit import WEB4, Lab, want, wait_until
+from labkit import WEB, WEB4, Lab, want, wait_until
 
 
 @labkit.test
@@ -48,6 +48,28 @@ def a_node_that_goes_out_through_another_exit_does_not_share():
 
 
 @labkit.test
+def what_began_through_an_exit_goes_on_there_when_a_better_one_is_taken():
+    def addresses():
+        return lab.run("n1", "ip", "-4", "-br", "addr", "show", "byway0").stdout.count("/32")
+    with Lab(text="link 1 2\nlink 1 3\nnode 2 internet share\nnode 3 internet share\n") as lab:
+        wait_until(lambda: lab.online("n1") and lab.exit_of("n1"), 20, "n1 is online")
+        first = lab.exit_of("n1")
+        other = {"n2": "n3", "n3": "n2"}[first]
+        transfer = lab.fetching("n1", f"{WEB}/100M", 170, rate="1M")  # takes longer than everything that is to come
+        wait_until(lambda: transfer.size > 1_000_000, 30, "the first MB")
+        want(addresses() == 1, "one address as long as one exit has been in use")
+        lab.link("n1", first, "delay=120ms")
+        wait_until(lambda: lab.exit_of("n1") == other and lab.online("n1"), 80, "n1 has changed to the nearer exit")
+        want(addresses() == 2, "addresses of both exits")
+        before = transfer.size
+        wait_until(lambda: transfer.size > before + 12_000_000, 40, "12 MB more of the transfer, more than waits in any socket")
+        want(not transfer.error, f"{transfer.error}")
+        lab.kill(first)
+        wait_until(lambda: addresses() == 1, 20, "the address of the exit that died is gone")
+        want(lab.exit_of("n1") == other and lab.online("n1"), f"n1 is online through {other}")
+
+
+@labkit.test
 def each_clients_bytes_are_counted():
     with Lab("star", "--nodes", 3, "--share", 1) as lab:
         for n in ("n2", "n3"):
@@ -57,7 +79,7 @@ def each_clients_bytes_are_counted():
             counters = lab.metrics("n1")
             return [counters[f"byway_share_client_{way}_bytes_total", lab.address(node)] for way in ("rx", "tx")]
         before, idle = moved("n2"), moved("n3")
-        lab.fetch("n2", f"{labkit.WEB}/1M")
+        lab.fetch("n2", f"{WEB}/1M")
         after = moved("n2")
         want(after[1] - before[1] > 1_000_000 and 1000 < after[0] - before[0] < 500_000, f"{before} {after}")
         want(moved("n3")[1] - idle[1] < 100_000, "the other client's bytes have grown, too")

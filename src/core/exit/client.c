@@ -7,6 +7,8 @@
 #define STALL_US (1500 * BW_MS)    // not called for this long: it was we who were silent
 #define BETTER_STEP 32u            // what "better" means, in Babel's metric: a quarter and a little
 #define WAIT_US (10 * BW_S)        // an exit that fell silent is waited for, if there is no other
+#define WEIGH_US (1 * BW_S)
+#define KEEP_US (120 * BW_S)       // a standby that carried others' packets so lately is not exchanged for a better one
 #define SLOWED_COST (1u << 24)     // more than any metric
 
 void exitc_init(struct exitc *c, struct bw_mem *mem, struct bw_rng *rng, const struct identity *id, struct book *book,
@@ -117,6 +119,7 @@ static void use_tunnel(struct exitc *c, struct exitc_tunnel *t, const char *why,
 {
     c->active = (int)(t - c->tunnel);
     c->better_since = BW_NEVER;
+    t->served = true;
     t->beat_next = now; // a standby may have died since its last heartbeat: find out at once
     enter(c, VIEW_EXIT_ACTIVE, &t->exit, why, now);
 }
@@ -182,15 +185,25 @@ static void fill(struct exitc *c, bw_time now)
     while ((t = free_tunnel(c)) && (e = candidate(c, now))) join(c, t, e, now);
 }
 
+// Connections that began while it was in use still go through it.
+static bool carries(const struct exitc_tunnel *t, bw_time now)
+{
+    return t->served && now - t->proof.others < KEEP_US;
+}
+
 // Someone better than what we use, or than our standby, for a while: change over.
 static void improve(struct exitc *c, bw_time now)
 {
     struct exitc_tunnel *active = &c->tunnel[c->active], *other = &c->tunnel[!c->active];
+    if (now - c->weighed >= WEIGH_US) { // routes that stay are not told of when they become longer or shorter
+        book_routes_changed(c->book, now);
+        c->weighed = now;
+    }
     struct book_entry *e = candidate(c, now);
     uint64_t mine = cost_of(c, active), theirs = other->state == EXITC_READY ? cost_of(c, other) : UINT64_MAX;
     const struct bw_addr *better = NULL;
     if (theirs != UINT64_MAX && much_better(theirs, mine)) better = &other->exit;
-    else if (e && other->state == EXITC_READY && much_better(cost(c, e), theirs)) better = &e->address;
+    else if (e && !carries(other, now) && other->state == EXITC_READY && much_better(cost(c, e), theirs)) better = &e->address;
     if (!better) {
         c->better_since = BW_NEVER;
         return;
@@ -426,4 +439,8 @@ void exitc_plan(const struct exitc *c, struct exitc_plan *out)
     *out = (struct exitc_plan){.active = true, .exit = l->address, .inner4 = l->inner4, .inner6 = l->inner6,
                                .gateway4 = l->gateway4, .gateway6 = l->gateway6, .dns_count = l->dns_count, .mtu = l->mtu};
     memcpy(out->dns, l->dns, sizeof out->dns);
+    const struct exitc_tunnel *before = &c->tunnel[!c->active];
+    if (before->state != EXITC_READY || !before->served) return;
+    if (!bw_addr_eq(&before->lease.inner4, &l->inner4)) out->kept4 = before->lease.inner4;
+    if (!bw_addr_eq(&before->lease.inner6, &l->inner6)) out->kept6 = before->lease.inner6;
 }

@@ -52,6 +52,7 @@ struct exitc_tunnel {
     uint32_t beat_seq;           // of the newest heartbeat; the echo request has the lower half
     bw_time beat_next, heard, since; // heard: last sign of life; since: in this state
     bw_time answered;            // while it is being proven: when its gateway answered first; 0: not yet
+    bool served;                 // it was the active one: connections that began then go on through it
     bw_time missing_since;       // it served, fell silent, and there is no other: it may come back; 0: no
     struct exitc_proof {         // that the Internet answers through it: see client_proof.c
         uint16_t seq;
@@ -61,6 +62,7 @@ struct exitc_tunnel {
         unsigned misses;         // in a row
         uint64_t own_tx, own_rx; // packets of our own through the tunnel, to tell others' apart
         uint64_t rx_seen, tx_seen;
+        bw_time others;          // when others' packets came last
         bw_time lively;          // when others' packets had last been answered, or there were none to answer
     } proof;
     bw_time news_asked;          // a renewal was asked for because of news then
@@ -70,6 +72,7 @@ struct exitc_tunnel {
 struct exitc_plan { // what the machine must be set up for (daemon/netconf.h)
     bool active;
     struct bw_addr exit, inner4, inner6, gateway4, gateway6; // zero where absent
+    struct bw_addr kept4, kept6; // of the exit that was in use before a better one: what has begun there goes on; zero: none
     struct bw_addr dns[LEASE_DNS];
     unsigned dns_count;
     uint16_t mtu;
@@ -103,6 +106,7 @@ struct exitc {
     unsigned target_count;
     bool targets_answer;         // one has answered through some exit: so silence says something about the exit
     bw_time targets_doubt_until; // nobody's Internet answers: it is the targets that are down
+    bw_time weighed;             // when the routes' metrics were looked at last
     struct bw_addr better;       // another exit that has been better ...
     bw_time better_since;        // ... since then; BW_NEVER: none is
     struct exitc_ask any;        // the request to fc00::e under way

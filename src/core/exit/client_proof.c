@@ -67,6 +67,7 @@ static bool silent(struct exitc_tunnel *t, bw_time now)
     struct exitc_proof *p = &t->proof;
     uint64_t tx = atomic_load_explicit(&t->shared->tx_packets, memory_order_relaxed) - p->own_tx;
     uint64_t rx = atomic_load_explicit(&t->shared->rx_packets, memory_order_relaxed) - p->own_rx;
+    if (rx != p->rx_seen) p->others = now;
     if (rx != p->rx_seen || tx - p->tx_seen < WAITING || tx < p->tx_seen) {
         if (rx != p->rx_seen || tx < p->tx_seen) p->tx_seen = tx;
         p->rx_seen = rx;

@@ -52,7 +52,7 @@ bool end_out(struct fwd *f, const struct fwd_snapshot *s, const struct fwd_route
     if (!r || r->target == FWD_UNREACHABLE) return false;
     // To a mesh address there is the way by its own session or none: whoever exports a default route is not to read it.
     if (v->version == 6 && bw_addr_is_mesh(&v->dst) && r->target != FWD_TO_LINK && r->target != FWD_TO_TUN) return false;
-    if (r->target == FWD_TO_TUNNEL) return path_to_tunnel(f, s, &r->via, p, why);
+    if (r->target == FWD_TO_TUNNEL) return path_to_tunnel(f, s, tunnel_peer(s, &r->via, v), p, why);
     if (r->target == FWD_TO_EXPORT) {
         if (!may_send(s, v, why)) return false;
         *why = FWD_DROP_UNCONFIRMED;

@@ -99,7 +99,7 @@ struct fwd_config {
     unsigned mesh_count;
     const struct fwd_route *tun; // additional routes for packets from the TUN only: leases, default routes, others' exports
     unsigned tun_count;
-    const struct fwd_tunnel *tunnels;
+    const struct fwd_tunnel *tunnels; // our exits first
     unsigned tunnel_count;
     const struct fwd_exporter *exporters;
     unsigned exporter_count;

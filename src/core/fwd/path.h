@@ -133,6 +133,9 @@ int end_seal(struct fwd *f, const struct fwd_snapshot *s, const struct path *p, 
 
 // ---- tunnel.c ----
 
+// Whom what is for the tunnel to `peer` goes to: what has the address that another exit leased to us is that one's, since
+// connections that began there have no future anywhere else.
+const struct bw_addr *tunnel_peer(const struct fwd_snapshot *s, const struct bw_addr *peer, const struct ip_view *v);
 // The outer header (RFC 2473, RFC 6040) of what goes in tunnel mode.
 void tunnel_out(const struct fwd_snapshot *s, const struct path *p, uint8_t *outer, const uint8_t *inner);
 // Checks an inner packet that `peer` sent end to end against its tunnel, punts it or gives it to the TUN. outer: its header.

@@ -26,6 +26,15 @@ static bool leased(const struct fwd_tunnel *t, const struct bw_addr *a, uint8_t 
     return !bw_addr_is_zero(mine) && bw_addr_eq(mine, a);
 }
 
+const struct bw_addr *tunnel_peer(const struct fwd_snapshot *s, const struct bw_addr *peer, const struct ip_view *v)
+{
+    const struct fwd_tunnel *t = snapshot_tunnel(s, peer);
+    if (!t || !t->is_exit || leased(t, &v->src, v->version)) return peer;
+    for (unsigned i = 0; i < s->tunnel_count && s->tunnels[i].is_exit; i++)
+        if (leased(&s->tunnels[i], &v->src, v->version)) return &s->tunnels[i].peer;
+    return peer;
+}
+
 // An ICMP message's own echo identifier, or that of the echo request which an unreachable quotes.
 static bool our_echo(const struct ip_view *v, bool quoted)
 {

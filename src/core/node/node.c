@@ -25,6 +25,7 @@ static void on_internet_changed(void *ctx)
 {
     struct node *n = ctx;
     n->routes_changed = n->announce = n->setup_changed = true;
+    n->publish_at = n->now; // with the machine's set-up, not after it
 }
 
 static void on_probe(void *ctx, unsigned family, uint32_t serial, uint32_t timeout_ms)

@@ -521,6 +521,44 @@ static void back_only_after_it_was_better_for_a_while(void **state)
     stop(&w);
 }
 
+static void a_way_that_becomes_longer_is_noticed_without_being_told_of(void **state)
+{
+    (void)state;
+    struct world w;
+    start(&w);
+    run(&w, 10 * BW_S);
+    assert_int_equal(used_exit(&w), 1);
+    w.house[1].metric *= 10; // the same next hop: Babel's owner hears nothing
+    run(&w, 25 * BW_S);
+    assert_int_equal(used_exit(&w), 1);
+    run(&w, 10 * BW_S);
+    assert_int_equal(used_exit(&w), 2);
+    stop(&w);
+}
+
+static void what_began_through_the_exit_before_goes_on(void **state)
+{
+    (void)state;
+    struct world w;
+    struct exitc_plan first, p;
+    start(&w);
+    run(&w, 10 * BW_S);
+    internet_client_plan(w.house[0].i, &first);
+    assert_int_equal(used_exit(&w), 1);
+    assert_true(bw_addr_is_zero(&first.kept4) && bw_addr_is_zero(&first.kept6)); // the standby was never in use
+    set_metric(&w, 1, 2000);
+    run(&w, 35 * BW_S);
+    assert_int_equal(used_exit(&w), 2);
+    internet_client_plan(w.house[0].i, &p);
+    assert_true(bw_addr_eq(&p.kept4, &first.inner4) && !bw_addr_eq(&p.inner4, &first.inner4));
+    kill_node(&w, 1);
+    run(&w, 10 * BW_S);
+    internet_client_plan(w.house[0].i, &p);
+    assert_int_equal(used_exit(&w), 2);
+    assert_true(bw_addr_is_zero(&p.kept4) && bw_addr_is_zero(&p.kept6));
+    stop(&w);
+}
+
 static void two_exits_flap(void **state)
 {
     (void)state;
@@ -926,6 +964,8 @@ int main(void)
         cmocka_unit_test(an_exit_dies),
         cmocka_unit_test(an_uplink_is_black_holed),
         cmocka_unit_test(back_only_after_it_was_better_for_a_while),
+        cmocka_unit_test(a_way_that_becomes_longer_is_noticed_without_being_told_of),
+        cmocka_unit_test(what_began_through_the_exit_before_goes_on),
         cmocka_unit_test(two_exits_flap),
         cmocka_unit_test(a_relay_dies),
         cmocka_unit_test(nobody_shares),

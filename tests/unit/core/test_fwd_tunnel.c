@@ -20,6 +20,49 @@ static int three_nodes(void **state)
     return kit_start(state, row);
 }
 
+// The relay is an exit as well, with a lease of its own; the default route leads to x.
+static int two_exits(void **state)
+{
+    kit_row(row, "fc01::1", "fc09::9", "fc0e::e");
+    kit_route(&c, "fc0e::e/128", FWD_TO_LINK, 0);
+    kit_route(&c, "fc09::9/128", FWD_TO_LINK, 0);
+    kit_route(&r, "fc0e::e/128", FWD_TO_LINK, 1);
+    kit_route(&r, "fc01::1/128", FWD_TO_LINK, 0);
+    kit_route(&x, "fc01::1/128", FWD_TO_LINK, 0);
+    kit_lease(&c, &x);
+    struct fwd_tunnel t = {.inner4 = addr("100.64.9.9"), .peer = c.c.self, .shared = fwd_tunnel_shared_new(&r.mem)};
+    r.tunnel[r.c.tunnel_count++] = t;
+    r.c.sharing = true;
+    t.peer = r.c.self, t.is_exit = true, t.shared = fwd_tunnel_shared_new(&c.mem);
+    c.tunnel[c.c.tunnel_count++] = t;
+    kit_session(&c, &x);
+    kit_session(&c, &r);
+    return kit_start(state, row);
+}
+
+static void what_has_another_exits_address_goes_there(void **state)
+{
+    (void)state;
+    uint8_t p[300];
+    static const struct {
+        const char *src;
+        unsigned at_r, at_x;
+    } t[] = {{"100.64.0.7", 0, 1}, {"100.64.9.9", 1, 0}, {"2001:db8:e::7", 0, 1}};
+    for (unsigned i = 0; i < sizeof t / sizeof *t; i++) {
+        const char *web = strchr(t[i].src, ':') ? "2001:db8:80::1" : "192.0.2.80";
+        kit_from_tun(&c, p, kit_udp(p, t[i].src, web, 1, 2, 100, 7));
+        kit_there(row);
+        assert_int_equal(r.out.tuns, t[i].at_r);
+        assert_int_equal(x.out.tuns, t[i].at_x);
+        kit_clear(&r.out);
+        kit_clear(&x.out);
+    }
+    uint64_t before = fwd_drops(x.fwd, FWD_DROP_TUNNEL_SOURCE);
+    kit_from_tun(&c, p, kit_udp(p, "100.64.1.1", "192.0.2.80", 1, 2, 100, 7)); // nobody's
+    kit_there(row);
+    assert_int_equal(fwd_drops(x.fwd, FWD_DROP_TUNNEL_SOURCE), before + 1);
+}
+
 static void there_and_back(void **state)
 {
     (void)state;
@@ -282,7 +325,16 @@ static void a_flooding_neighbour_uses_up_its_own_share(void **state)
 int main(void)
 {
     if (bw_crypto_init()) return 1;
-    const struct CMUnitTest tests[] = {T(a_flooding_neighbour_uses_up_its_own_share), T(there_and_back),     T(less_room), T(lease_holds),   T(congestion_marks),
-                                       T(gateway_is_control), T(anycast),   T(hostile_client)};
+    const struct CMUnitTest tests[] = {
+        T(a_flooding_neighbour_uses_up_its_own_share),
+        T(there_and_back),
+        cmocka_unit_test_setup_teardown(what_has_another_exits_address_goes_there, two_exits, kit_end),
+        T(less_room),
+        T(lease_holds),
+        T(congestion_marks),
+        T(gateway_is_control),
+        T(anycast),
+        T(hostile_client),
+    };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

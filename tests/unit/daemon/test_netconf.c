@@ -120,6 +120,27 @@ static void mesh_alone(void **state)
     nothing_of_ours_is_left();
 }
 
+static void the_exit_before_keeps_its_addresses(void **state)
+{
+    (void)state;
+    if (!may) skip();
+    want.exit = exit_plan("100.70.3.4", "fd34::304");
+    want.exit.kept4 = addr("100.71.5.6");
+    want.exit.kept6 = addr("fd35::506");
+    apply();
+    assert_true(says("ip route get 8.8.8.8", "src 100.70.3.4"));
+    assert_true(says("ip route get 8.8.8.8 from 100.71.5.6", "dev byway0 table 4870"));
+    assert_true(says("ip -6 route get 2606::1", "src fd34::304"));
+    assert_true(says("ip -6 route get 2606::1 from fd35::506", "dev byway0 table 4870"));
+    want.exit = exit_plan("100.70.3.4", "fd34::304");
+    apply();
+    assert_false(strstr(netns_output("ip addr show dev byway0"), "100.71.5.6") != NULL);
+    assert_false(strstr(netns_output("ip addr show dev byway0"), "fd35::506") != NULL);
+    want.exit = (struct exitc_plan){0};
+    netconf_remove(n);
+    nothing_of_ours_is_left();
+}
+
 // Whatever the neighbours announce, and we believe: packets to the neighbours themselves do not go there.
 static void the_underlay_stays_out_of_what_is_believed(void **state)
 {
@@ -273,6 +294,7 @@ int main(void)
     if (!may) print_message("no network namespace or no TUN device may be made here: skipped\n");
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(mesh_alone, start, stop),
+        cmocka_unit_test_setup_teardown(the_exit_before_keeps_its_addresses, start, stop),
         cmocka_unit_test_setup_teardown(the_underlay_stays_out_of_what_is_believed, start, stop),
         cmocka_unit_test_setup_teardown(many_routes, start, stop),
         cmocka_unit_test_setup_teardown(through_an_exit, start, stop),
