@@ -30,6 +30,7 @@ int internet_make(struct lab *lab, const char **step)
     // A provider routes between its customers but lets nothing link-local across.
     net_sysctl("net/ipv4/ip_forward", "1");
     net_sysctl("net/ipv6/conf/all/forwarding", "1");
+    net_sysctl("net/ipv4/tcp_congestion_control", "cubic"); // not what this machine may have chosen: BBR takes its hold-ups for a slow path
     if (space_enter_net(lab->home.net)) abort();
     errno = why;
     return rc ? BW_ERR_SYS : 0;
